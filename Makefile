@@ -1,0 +1,133 @@
+# The same commands for people and for CI. `make` alone lists them.
+# Nothing is installed outside .venv, except Debian's python3-venv when it is missing and we are root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NODES  ?= 3
+SEED   ?=
+COUNT  ?=
+ROW    ?=
+ROUNDS ?=
+MATCH  ?=
+JOBS   ?=
+JSON   ?=
+WORKLOADS ?=
+KEEP   ?=
+PYTEST ?=
+CODE   := zetcd tests $(if $(wildcard bench/*.py),bench)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: run
+run: $(VENV)/.run-stamp ## start a local cluster of three nodes, try it, and say what to type next
+	@exec $(BIN)/zetcd local --nodes $(NODES) --demo
+
+.PHONY: test
+test: $(VENV)/.dev-stamp ## run every test, linters and type checks included
+	@exec $(BIN)/python -m pytest $(PYTEST)
+
+.PHONY: verify
+verify: $(VENV)/.dev-stamp ## gate that changes nothing: lint, format, types, imports, style
+	@$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q tests/tidy/test_tidy.py
+
+.PHONY: fix
+fix: $(VENV)/.dev-stamp ## rewrite what the linters can mend by themselves
+	@$(BIN)/ruff check --fix --exit-zero $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: sim
+sim: $(VENV)/.dev-stamp ## run simulated clusters (SEED=n replays one, COUNT=n runs so many from there)
+	@exec $(BIN)/python -m tests.simulation --seed $(or $(SEED),1) --count $(or $(COUNT),$(if $(SEED),1,100))
+
+.PHONY: mutants
+mutants: $(VENV)/.dev-stamp ## plant known bugs in copies of the code: simulator and tests must catch each (MATCH=text JOBS=2)
+	@exec $(BIN)/python -m tests.mutants $(if $(MATCH),--match "$(MATCH)") $(if $(JOBS),--jobs $(JOBS))
+
+.PHONY: robustness
+robustness: $(VENV)/.dev-stamp ## hurt real clusters and check every promise (ROW=3 ROUNDS=5 MATCH=text JSON=1 KEEP=1)
+	@exec $(BIN)/python -m tests.robustness $(if $(ROW),--row $(ROW)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(MATCH),--match "$(MATCH)") $(if $(JSON),--json) $(if $(KEEP),--keep)
+
+.PHONY: bench
+bench: $(VENV)/.bench-stamp ## measure zetcd beside etcd on this machine, in ten minutes (WORKLOADS="put-100 get-100" ROUNDS=3)
+	@exec $(BIN)/python -m bench short $(WORKLOADS) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+.PHONY: bench-sweep
+bench-sweep: $(VENV)/.bench-stamp ## measure what slow disks cost zetcd and etcd (takes half an hour)
+	@exec $(BIN)/python -m bench sweep
+
+.PHONY: lock
+lock: $(VENV)/.dev-stamp ## pin the dependencies anew (needs uv in .venv)
+	@options="--generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 --quiet"
+	$(BIN)/uv pip compile pyproject.toml --group build $$options --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group build --group dev $$options \
+	  --constraints requirements.lock --output-file requirements-dev.lock
+	$(BIN)/uv pip compile pyproject.toml --group build --group bench $$options \
+	  --constraints requirements-dev.lock --output-file requirements-bench.lock
+
+.PHONY: clean
+clean: ## remove what was built and every cache; data directories stay
+	@rm -rf $(VENV) .go-programs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -f zetcd/gateway/etcd/proto/*_pb2.py zetcd/gateway/etcd/proto/*_pb2.pyi
+	find zetcd tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# --- set-up: idempotent; a stamp is newer than what it was made from ---------------------------------
+
+$(VENV)/.run-stamp: requirements.lock pyproject.toml hatch_build.py $(wildcard zetcd/gateway/etcd/proto/*.proto) | $(BIN)/python
+	@echo "zetcd: installing what it needs to run into $(VENV)"
+	$(PIP) install --require-hashes --requirement requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev-stamp: requirements-dev.lock $(VENV)/.run-stamp
+	@echo "zetcd: installing what its tests need into $(VENV)"
+	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	touch $@
+
+$(VENV)/.bench-stamp: requirements-bench.lock $(VENV)/.run-stamp
+	@echo "zetcd: installing what its benchmark needs into $(VENV)"
+	$(PIP) install --require-hashes --requirement requirements-bench.lock
+	touch $@
+
+$(BIN)/python:
+	@python=
+	# The system's own first, if it can make environments: distributions build it with profile-guided
+	# optimisation, and one client's put takes 5 to 8 % less time with it.
+	if /usr/bin/python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+	  python=/usr/bin/python3
+	fi
+	for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+	  if [ -z "$$python" ] && command -v "$$candidate" >/dev/null \
+	    && "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+	    python=$$candidate
+	  fi
+	done
+	if [ -z "$$python" ]; then
+	  echo "zetcd: Python 3.11 or newer is needed; found: $$(python3 --version 2>&1 || true)" >&2
+	  exit 1
+	fi
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	    echo "zetcd: installing python3-venv, which this system lacks"
+	    apt-get update -qq
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+	  else
+	    echo "zetcd: $$python cannot make virtual environments; as root: apt-get install python3-venv" >&2
+	    exit 1
+	  fi
+	fi
+	rm -rf $(VENV)
+	"$$python" -m venv $(VENV)

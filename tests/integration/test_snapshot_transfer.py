@@ -1,0 +1,164 @@
+"""A follower that needs what its leader's log no longer holds gets a snapshot, whatever happens on the way.
+
+Checkpoints are frequent here, and the transfer is slow, so that there is time to disturb it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cluster import Cluster, Node, assert_same_history, wait_until
+from tests.integration.load import Watcher, Writer
+from tests.integration.test_restart_paths import (
+    checkpoints,
+    damage_checkpoint,
+    events,
+    fact,
+    frequent,
+    grow_until_released,
+    put_many,
+)
+from zetcd.client import Client
+
+pytestmark = pytest.mark.integration
+
+SLOW = "chunk-bytes = 16384\nsend-bytes-per-second = 1048576\n"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Three nodes that serve."""
+    with Cluster(tmp_path, extra=frequent() + SLOW) as cluster:
+        yield cluster
+
+
+def leave_behind(cluster: Cluster) -> tuple[Node, Node]:
+    """Return the leader, and a follower that is down and lacks what the leader has compacted."""
+    leader = cluster.leader()
+    follower = next(node for node in cluster.nodes if node is not leader)
+    with Client(leader.endpoint) as client:
+        client.put(b"before", b"it went")
+    follower.kill()
+    for node in cluster.running:
+        grow_until_released(node, leader.endpoint)
+    return leader, follower
+
+
+def wait_fetching(follower: Node, count: int = 1) -> dict[str, object]:
+    """Return what the follower said when it began its transfer number ``count``."""
+    wait_until(
+        lambda: len(events(follower, "fetching a snapshot")) >= count,
+        f"{follower.name} fetches a snapshot",
+    )
+    return events(follower, "fetching a snapshot")[count - 1]
+
+
+def wait_fetched(follower: Node) -> None:
+    wait_until(lambda: bool(events(follower, "snapshot fetched")), f"{follower.name} has it")
+
+
+def test_a_follower_that_was_away_catches_up_under_load_without_an_election(
+    cluster: Cluster,
+) -> None:
+    leader, follower = leave_behind(cluster)
+    term = cluster.leader_and_term()[1]
+    with Writer([leader.endpoint]) as writer:
+        writer.wait_progress()
+        follower.start()
+        wait_fetched(follower)
+        wait_until(follower.is_serving, "the follower serves")
+        writer.wait_progress()
+    assert cluster.leader_and_term() == (leader, term)
+    assert_same_history(cluster)
+    # What it was told of before it went is still there, and so is what was written meanwhile.
+    with Client(follower.endpoint) as client:
+        assert client.get(b"before", serializable=True).kvs[0].value == b"it went"
+        writer.assert_kept(client)
+    status = follower.status()
+    assert status is not None
+    restarts = {each.actor: each.restarts for each in status.actors}
+    assert restarts["apply-0"] == 1
+    assert sum(restarts.values()) == 1
+
+
+def test_a_follower_that_got_a_snapshot_restarts_from_it(cluster: Cluster) -> None:
+    leader, follower = leave_behind(cluster)
+    follower.start()
+    wait_fetched(follower)
+    wait_until(follower.is_serving, "the follower serves")
+    follower.kill()
+    put_many(leader.endpoint, 5)
+    follower.start_serving()
+    assert len(events(follower, "snapshot fetched")) == 1
+    assert_same_history(cluster)
+
+
+def test_a_watch_on_the_follower_neither_loses_nor_repeats_an_event(cluster: Cluster) -> None:
+    leader = cluster.leader()
+    follower = cluster.followers()[0]
+    with (
+        Writer([leader.endpoint]) as writer,
+        Watcher([follower.endpoint], start_revision=1) as watcher,
+    ):
+        writer.wait_progress()
+        watcher.wait_revision(writer.acknowledged[-1].revision)
+        follower.kill()
+        for node in cluster.running:
+            grow_until_released(node, leader.endpoint)
+        follower.start()
+        # The watch is open again, on the old store, while the new one is on its way.
+        wait_fetching(follower)
+        writer.wait_progress()
+        wait_fetched(follower)
+        writer.wait_progress()
+        writer.stop()
+        watcher.wait_revision(writer.acknowledged[-1].revision)
+    seen = [(event.kv.key, event.kv.mod_revision) for event in watcher.events]
+    assert seen == [(record.key, record.revision) for record in writer.acknowledged]
+
+
+@pytest.mark.parametrize("end", ["sender", "receiver"])
+def test_a_transfer_that_is_cut_goes_on(cluster: Cluster, end: str) -> None:
+    leader, follower = leave_behind(cluster)
+    follower.start()
+    wait_fetching(follower)
+    wait_until(
+        lambda: fact(follower, "snapshot-0", "snapshots_fetched_bytes") > 20_000, "half is here"
+    )
+    victim = leader if end == "sender" else follower
+    pid = victim.kill_actor("snapshot-0")
+    victim.wait_actor_back("snapshot-0", pid)
+    wait_fetched(follower)
+    wait_until(follower.is_serving, "the follower serves")
+    assert_same_history(cluster)
+    if end == "receiver":
+        # It went on where it had stopped.
+        assert int(str(wait_fetching(follower, 2)["held_bytes"])) > 0
+
+
+def test_a_damaged_snapshot_is_not_installed(cluster: Cluster) -> None:
+    leader, follower = leave_behind(cluster)
+    for name in checkpoints(leader):
+        damage_checkpoint(leader, name)
+    follower.start()
+    wait_until(lambda: bool(events(follower, "a snapshot arrived damaged")), "it is noticed")
+    # The old state is still what it was, and is served to whoever asks for it.
+    with Client(follower.endpoint) as client:
+        assert client.get(b"before", serializable=True).kvs[0].value == b"it went"
+    assert not events(follower, "snapshot fetched")
+    # The next checkpoint is a good one.
+    newest = checkpoints(leader)[-1]
+
+    def is_newer() -> bool:
+        # A checkpoint has to be paid for by half as much log.
+        with Client(leader.endpoint) as client:
+            for number in range(200):
+                client.put(b"more/%d" % (number % 10), bytes(15_000))
+        return checkpoints(leader)[-1] > newest
+
+    wait_until(is_newer, "the leader makes another checkpoint")
+    wait_fetched(follower)
+    assert_same_history(cluster)

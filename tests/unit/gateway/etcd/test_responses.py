@@ -1,0 +1,30 @@
+"""Our responses as etcd's messages."""
+
+from __future__ import annotations
+
+import pytest
+
+from zetcd.gateway.etcd.proto import rpc_pb2 as pb
+from zetcd.gateway.etcd.responses import Responses
+from zetcd.messages.cluster import HashKVResponse
+from zetcd.messages.kv import PutResponse, ResponseHeader, TxnResponse
+
+HEADER = ResponseHeader(7, 3)
+
+
+def test_only_the_outermost_transaction_has_a_revision() -> None:
+    nested = TxnResponse(HEADER, True, (PutResponse(HEADER),))
+    octets = Responses(1, 2).encode(TxnResponse(HEADER, True, (nested,)))
+    response = pb.TxnResponse.FromString(octets)
+    assert response.header == pb.ResponseHeader(cluster_id=1, member_id=2, revision=7, raft_term=3)
+    inner = response.responses[0].response_txn
+    assert inner.HasField("header")
+    assert inner.header == pb.ResponseHeader()
+    assert inner.responses[0].response_put.header == pb.ResponseHeader(revision=7)
+
+
+@pytest.mark.parametrize(("compacted", "shown"), [(0, -1), (4, 4)])
+def test_a_store_that_was_never_compacted_says_so_as_etcd_does(compacted: int, shown: int) -> None:
+    octets = Responses(1, 2).encode(HashKVResponse(HEADER, 11, compacted, 7))
+    response = pb.HashKVResponse.FromString(octets)
+    assert (response.hash, response.compact_revision, response.hash_revision) == (11, shown, 7)

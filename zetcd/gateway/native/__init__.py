@@ -1,0 +1,1 @@
+"""The native protocol's side of a gateway: sessions and frames (`docs/protocol.md`)."""
