@@ -335,18 +335,20 @@ def test_a_wrong_configuration_is_refused_whole(node: Node) -> None:
     assert not node.data_dir.exists()
 
 
-def test_the_directory_of_another_cluster_is_refused(node: Node) -> None:
-    """A log that another cluster wrote is left alone: refused, naming both."""
+def test_initial_settings_that_were_edited_later_are_ignored(node: Node) -> None:
+    """At a restart the data directory says who the member is, as in etcd; the log warns."""
     _fill(node, count=1)
     old = node.config
-    node.write_config(extra='initial-cluster-token = "another"')
-    code, said = node.run_refused()
-    assert code == ExitCode.DATA_DIR, said
-    assert f"{old.cluster_id():x}" in said
-    assert f"{node.config.cluster_id():x}" in said
-    node.write_config()
+    others = ",".join(f"other{each}=tcp://127.0.0.1:{each}" for each in free_ports(2))
+    node.write_config(f"{node.name}={node.peer_url},{others}", 'initial-cluster-token = "another"')
+    assert node.config.cluster_id() != old.cluster_id()
     node.start_serving()
-    node.kill()
+    with Client(node.endpoint, timeout=10.0) as client:
+        assert client.get(b"k0").kvs[0].value == b"v" * 100
+        assert client.cluster_id == old.cluster_id()
+        assert [each.id for each in client.member_list().members] == [old.member_id()]
+    assert node.stop() == ExitCode.OK
+    assert "the data directory says who this member is" in node.log_path.read_text()
 
 
 def test_a_log_of_another_version_is_refused(node: Node) -> None:

@@ -1,10 +1,12 @@
 """Responsible for finding out who this node is, before anything of it starts.
 
     initial-cluster-state   the log on disk     who this node is
-    "new"                   any                 what follows from the configuration; a log that is
-                                                another member's is refused when it is opened
-    "existing"              there is one        what the log says: configuration may have changed since
+    any                     there is one        what the log says: configuration may have changed since
+    "new"                   there is none       what follows from the configuration
     "existing"              there is none       what the members of the running cluster say
+
+As in etcd, the ``initial-…`` settings count at the first start only. With ``"new"``, settings that
+describe another member than the log's are warned of: the data directory may be in the wrong place.
 
 A process that has ZeroMQ threads must never fork. So the members are asked by a process of its own.
 """
@@ -26,7 +28,7 @@ import structlog
 from zetcd.config import Config
 from zetcd.config.tree import MemberIdentity
 from zetcd.config.urls import parse_initial_cluster
-from zetcd.errors import CannotJoin, ZetcdError, error_of
+from zetcd.errors import CannotJoin, WalCorruption, ZetcdError, error_of
 from zetcd.membership import Found
 from zetcd.messages.codec import decoder_of, encode
 from zetcd.runtime.member_query import ask_who_i_am
@@ -53,7 +55,7 @@ def identified(config: Config, stop: int, ask: Ask | None = None) -> Config | No
         WalCorruption: the log does not say whose it is.
     """
     if config.initial_cluster_state != "existing":
-        return config
+        return _founder(config)
     identity = log_identity(Path(config.wal_dir))
     if identity is None:
         found = _ask_in_child(lambda: (ask or _ask)(config), stop)
@@ -65,6 +67,27 @@ def identified(config: Config, stop: int, ask: Ask | None = None) -> Config | No
             cluster_id=f"{identity.cluster_id:016x}",
             member_id=f"{identity.member_id:016x}",
         )
+    return replace(config, identity=identity)
+
+
+def _founder(config: Config) -> Config:
+    """Return ``config`` of a founder, whose log says who it is if there is one already."""
+    try:
+        identity = log_identity(Path(config.wal_dir))
+    except WalCorruption:
+        # Whoever opens the log tells a first segment that was never finished from a damaged one.
+        return config
+    configured = MemberIdentity(config.cluster_id(), config.member_id())
+    if identity is None or identity == configured:
+        return config
+    structlog.get_logger().warning(
+        "initial-cluster, initial-cluster-token and initial-advertise-peer-urls are ignored:"
+        " the data directory says who this member is",
+        cluster_id=f"{identity.cluster_id:016x}",
+        member_id=f"{identity.member_id:016x}",
+        configured_cluster_id=f"{configured.cluster_id:016x}",
+        configured_member_id=f"{configured.member_id:016x}",
+    )
     return replace(config, identity=identity)
 
 

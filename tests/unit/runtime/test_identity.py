@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from zetcd.config import Config, parse_config
 from zetcd.config.tree import MemberIdentity
@@ -44,9 +45,35 @@ def refuse_to_ask(config: Config) -> Found:
     raise AssertionError("nobody is to be asked")
 
 
-def test_a_founder_is_who_its_configuration_says(joining: Config, stop: tuple[int, int]) -> None:
-    founder = replace(joining, initial_cluster_state="new")
-    write_log(founder, MemberIdentity(1, 2))
+@pytest.fixture
+def founder(joining: Config) -> Config:
+    return replace(joining, initial_cluster_state="new")
+
+
+def test_a_founder_is_who_its_configuration_says(founder: Config, stop: tuple[int, int]) -> None:
+    assert identified(founder, stop[0], refuse_to_ask) is founder
+    write_log(founder, MemberIdentity(founder.cluster_id(), founder.member_id()))
+    assert identified(founder, stop[0], refuse_to_ask) is founder
+
+
+def test_a_founder_with_a_log_is_who_the_log_says_and_warns(
+    founder: Config, stop: tuple[int, int]
+) -> None:
+    write_log(founder, MemberIdentity(0xC, 0xA))
+    with structlog.testing.capture_logs() as logged:
+        known = identified(founder, stop[0], refuse_to_ask)
+    assert known == replace(founder, identity=MemberIdentity(0xC, 0xA))
+    assert [(each["log_level"], each["member_id"]) for each in logged] == [
+        ("warning", "000000000000000a")
+    ]
+
+
+def test_a_log_that_cannot_be_read_is_left_to_whoever_opens_it(
+    founder: Config, stop: tuple[int, int]
+) -> None:
+    write_log(founder, MemberIdentity(0xC, 0xA))
+    (segment,) = Path(founder.wal_dir).glob("*.wal")
+    segment.write_bytes(b"")
     assert identified(founder, stop[0], refuse_to_ask) is founder
 
 
