@@ -14,6 +14,7 @@ from tests.differential.steps import (
     Ignored,
     KeepAlives,
     RawCall,
+    SnapshotCall,
     Step,
 )
 from zetcd.gateway.etcd.proto import health_pb2
@@ -166,6 +167,7 @@ def _rest() -> Iterator[Step]:
     yield Call("Auth.AuthStatus", pb.AuthStatusRequest())
     yield Call("Auth.AuthDisable", pb.AuthDisableRequest())
     yield Call("Auth.Authenticate", pb.AuthenticateRequest(name="root", password="x"))
+    yield SnapshotCall()
     for action in range(4):
         for version in ("", "3.5", "3.5.0", "3.6", "3.4", "x", "v3.5"):
             # In etcd that would begin one.
