@@ -108,6 +108,12 @@ def _sizes() -> Iterator[Step]:
     yield Call("KV.Txn", pb.TxnRequest(success=[no_key, pb.RequestOp()]))
     never = pb.Compare(key=b"a", version=-1)
     yield Call("KV.Txn", pb.TxnRequest(compare=[never], success=[to_the_end, put]))
+    deletes = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=b"a", range_end=b"z"))
+    nested_put, nested_delete = (
+        pb.RequestOp(request_txn=pb.TxnRequest(success=[each])) for each in (put, deletes)
+    )
+    for branch in ([nested_put, nested_delete], [nested_delete, nested_put]):
+        yield Call("KV.Txn", pb.TxnRequest(compare=[never], success=branch))
     for operations in (127, 128, 129):
         gets = [pb.RequestOp(request_range=pb.RangeRequest(key=b"a"))] * operations
         yield Call("KV.Txn", pb.TxnRequest(failure=gets))
