@@ -138,9 +138,12 @@ class _Replay:
         from zetcd.wal.log_index import Location  # noqa: PLC0415 - see the top
 
         assert self._index is not None, "a batch is in a segment"
-        location = Location(self._segment, found.batch.header.offset)
+        header = found.batch.header
+        location = Location(self._segment, header.offset)
         try:
-            self._entries_count += self._index.replay(found.records, location)
+            self._entries_count += self._index.replay(
+                found.records, location, ends_at=header.last_index
+            )
         except WalCorruption as error:
             raise self._scan.error(error.detail) from None
         self._batches_count += 1

@@ -53,7 +53,8 @@ def _details(message: m.PeerMessage) -> str:
             transfer = " transfer" if isinstance(message, m.Vote) and message.is_transfer else ""
             return f"last={message.last_term}/{message.last_index}{transfer}"
         case m.PreVoteResp() | m.VoteResp():
-            return "rejected" if message.rejected else "granted"
+            commit = f"rejected commit={message.commit_term}/{message.commit}"
+            return commit if message.rejected else "granted"
         case m.Append():
             prev = f"prev={message.prev_term}/{message.prev_index} commit={message.commit}"
             return f"{prev} {entries_text(message.entries)}" if message.entries else prev

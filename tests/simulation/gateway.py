@@ -121,6 +121,7 @@ class Gateway:
 
     def turn(self) -> None:
         assert self._mailbox is not None
+        is_watch_new = False
         for sender, _, message in self._mailbox.receive(1_000):
             if type(message) is Hello:
                 if sender == APPLY:
@@ -130,11 +131,14 @@ class Gateway:
                 elif sender == RAFT:
                     self._rounds.ask_again(self._world.now)
                 elif sender == WATCH:
-                    self._resume_sessions()
+                    is_watch_new = True
                 continue
             handler = self._handlers.get(type(message))
             if handler is not None:
                 handler(message)
+        if is_watch_new:
+            # Once, even if two incarnations have said hello: only the newest one hears it.
+            self._resume_sessions()
         self._ask_raft()
 
     def wait_seconds(self) -> float:

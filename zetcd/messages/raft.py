@@ -99,6 +99,9 @@ class PreVoteResp(Message, frozen=True, tag=132):
     to: NodeID
     term: Term
     rejected: bool = False
+    #: Of a refusal: what the sender knows to be committed, and the term of that entry.
+    commit: Index = 0
+    commit_term: Term = 0
 
 
 class Vote(Message, frozen=True, tag=133):
@@ -120,6 +123,9 @@ class VoteResp(Message, frozen=True, tag=134):
     to: NodeID
     term: Term
     rejected: bool = False
+    #: Of a refusal: what the sender knows to be committed, and the term of that entry.
+    commit: Index = 0
+    commit_term: Term = 0
 
 
 class Append(Message, frozen=True, tag=135):

@@ -19,7 +19,7 @@ from zetcd.raft.quorum import VoteResult
 if TYPE_CHECKING:
     from zetcd.messages.raft import TimeoutNow
     from zetcd.raft.raft import Raft
-    from zetcd.scalars import NodeID
+    from zetcd.scalars import Index, NodeID, Term
 
 
 # --- campaigning --------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def handle_vote(r: Raft, m: Vote) -> None:
         r.election_elapsed = 0
         persistence.send_when_durable(r, VoteResp(r.node_id, m.sender, r.term))
     else:
-        persistence.send_answer(r, VoteResp(r.node_id, m.sender, r.term, rejected=True))
+        persistence.send_answer(r, VoteResp(r.node_id, m.sender, r.term, True, *_committed(r)))
 
 
 def handle_pre_vote(r: Raft, m: PreVote) -> None:
@@ -115,11 +115,39 @@ def handle_pre_vote(r: Raft, m: PreVote) -> None:
     if is_free and r.log.is_up_to_date(m.last_index, m.last_term):
         r.messages.append(PreVoteResp(r.node_id, m.sender, m.term))
     else:
-        persistence.send_answer(r, PreVoteResp(r.node_id, m.sender, r.term, rejected=True))
+        persistence.send_answer(r, refuse_pre_vote(r, m))
+
+
+def refuse_pre_vote(r: Raft, m: PreVote) -> PreVoteResp:
+    """Return the answer that refuses ``m``."""
+    return PreVoteResp(r.node_id, m.sender, r.term, True, *_committed(r))
+
+
+def _committed(r: Raft) -> tuple[Index, Term]:
+    """Return the newest entry known to be committed, as a refusal names it."""
+    index = r.log.committed
+    return index, r.log.term_at(index) or 0
+
+
+def _learn_commit(r: Raft, m: PreVoteResp | VoteResp) -> None:
+    """Take from a refusal what is committed, if the log has that very entry (log matching, Raft §5.3).
+
+    Of two voters one may have been removed, and know it; it is not to lead any more. If its log is the
+    longer one, the other cannot win before it has heard that the removal is committed, and there is no
+    leader to tell it. As raft-rs does; etcd's raft is stuck there.
+    """
+    log = r.log
+    if r.role is Role.LEADER or m.commit <= log.committed or log.term_at(m.commit) != m.commit_term:
+        return
+    log.commit_to(m.commit)
+    if r.role is not Role.FOLLOWER and membership.has_unapplied_change(r):
+        # The quorum that was asked is not the one to win any more.
+        r.become_follower(r.term, 0)
 
 
 def handle_pre_vote_resp(r: Raft, m: PreVoteResp) -> None:
     """Count an answer to `PreVote`."""
+    _learn_commit(r, m)
     if r.role is not Role.PRE_CANDIDATE:
         return
     # An answer to an earlier question says nothing about this one.
@@ -139,6 +167,7 @@ def _count_pre_vote(r: Raft, voter: NodeID, *, is_granted: bool) -> None:
 
 def handle_vote_resp(r: Raft, m: VoteResp) -> None:
     """Count an answer to `Vote`; a majority makes a leader (Raft §5.2)."""
+    _learn_commit(r, m)
     if r.role is not Role.CANDIDATE:
         return
     r.votes.setdefault(m.sender, not m.rejected)

@@ -414,9 +414,8 @@ def _admit_older_term(r: Raft, message: PeerMessage) -> bool:
         # election brings everybody to one term.
         answer = AppendResp(r.node_id, message.sender, r.term, 0)
         persistence.send_answer(r, answer)
-    elif kind is PreVote:
+    elif isinstance(message, PreVote):
         # So that a candidate with an old term but a long log learns of the newer term (it could not
         # win, and would ask forever).
-        answer_vote = PreVoteResp(r.node_id, message.sender, r.term, rejected=True)
-        persistence.send_answer(r, answer_vote)
+        persistence.send_answer(r, election.refuse_pre_vote(r, message))
     return False

@@ -424,15 +424,10 @@ class LogStorage:
         marked_index = self._index.snapshot.index
         location = Location(max(self._segments), header.offset)
         try:
-            self._index.replay(found.records, location)
+            self._index.replay(found.records, location, ends_at=header.last_index)
         except WalCorruption as error:
             raise scan.error(error.detail) from None
         self._count_bytes(marked_index, header.length)
-        if self._index.last_index != header.last_index:
-            raise scan.error(
-                f"batch {header.sequence} should end the log at {header.last_index}, "
-                f"not at {self._index.last_index}"
-            )
 
     def _continue(self, end: SegmentEnd) -> None:
         """Open the last segment for writing; cut what is torn, finish an interrupted cut."""

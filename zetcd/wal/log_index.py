@@ -76,13 +76,20 @@ class LogIndex:
 
     # --- replay --------------------------------------------------------------------------------
 
-    def replay(self, records: Iterable[Record], location: Location) -> int:
+    def replay(
+        self, records: Iterable[Record], location: Location, *, ends_at: Index | None = None
+    ) -> int:
         """Take over the records of the batch at ``location``; return how many entries they hold.
+
+        Args:
+            records: of the batch.
+            location: of the batch.
+            ends_at: where the log ended when the batch was written, None if it is being written.
 
         Raises:
             WalCorruption: they do not continue the log.
         """
-        count = 0
+        count, mark = 0, None
         for record in records:
             if type(record) is EntriesRecord:
                 self._append(record, location)
@@ -90,7 +97,14 @@ class LogIndex:
             elif type(record) is HardStateRecord:
                 self._set_hard_state(record.hard_state)
             elif type(record) is CheckpointRecord:
-                self._mark(record.snapshot)
+                mark = record.snapshot
+                self._mark(mark)
+        if ends_at is not None and ends_at != self.last_index:
+            if mark is None or mark.index != ends_at or mark.index >= self.first_index:
+                raise WalCorruption(f"the log should end at {ends_at}, not at {self.last_index}")
+            # The log contradicted the mark in an entry whose segment is deleted; what is left of it
+            # above the mark went with that entry.
+            self._replace(mark)
         return count
 
     def _append(self, record: EntriesRecord, location: Location) -> None:
@@ -160,11 +174,17 @@ class LogIndex:
         known_term = self.term_of(snapshot.index)
         self.snapshot = snapshot
         if snapshot.index > self.last_index or known_term not in {None, snapshot.term}:
-            del self._run_indexes[:], self._run_terms[:]
-            del self._position_indexes[:], self._position_segments[:], self._position_offsets[:]
-            self.first_index = snapshot.index + 1
-            self.last_index = snapshot.index
+            self._replace(snapshot)
+        elif snapshot.index == self.first_index - 1:
             self.previous_term = snapshot.term
+
+    def _replace(self, snapshot: SnapshotMetadata) -> None:
+        """Become the empty log that follows ``snapshot``."""
+        del self._run_indexes[:], self._run_terms[:]
+        del self._position_indexes[:], self._position_segments[:], self._position_offsets[:]
+        self.first_index = snapshot.index + 1
+        self.last_index = snapshot.index
+        self.previous_term = snapshot.term
 
     # --- reading -------------------------------------------------------------------------------
 

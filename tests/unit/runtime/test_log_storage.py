@@ -6,6 +6,8 @@ import errno
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from zetcd.errors import DataDirMismatch, DiskFailed, ExitCode, InvariantViolation, WalCorruption
 from zetcd.messages.raft import ConfState, EntryType, HardState, LogEntry, SnapshotMetadata
@@ -302,6 +304,62 @@ def test_an_installed_snapshot_replaces_a_log_that_lacks_or_contradicts_it(
         assert state.last_index == snapshot_index + 1
         assert state.tail == (entry(snapshot_index + 1, 3),)
         assert state.term_runs == (TermRun(snapshot_index + 1, 3),)
+
+
+def test_a_log_that_a_snapshot_replaced_opens_whatever_was_released_of_it(
+    disk: MemoryFileSystem,
+) -> None:
+    """The entry that contradicted the mark is gone, those above it are still in the segments left."""
+    storage = opened(disk)
+    for index in range(1, 31):
+        storage.append([appended(index, index, term=2, data=bytes(300))])
+    first_indexes = [int(name.split("-")[1].split(".")[0], 16) for name in segments(disk)]
+    storage.append(
+        [mark(first_indexes[3] - 1, term=3), StorageAppend(hard_state=HardState(3, 2, 0))]
+    )
+    released = 1
+    while released:
+        state = storage.state()
+        assert state.last_index == first_indexes[3] - 1
+        storage = reopened(disk, storage)
+        assert storage.state() == state
+        released = storage.release(first_indexes[3] - 1, segments_max=1)
+    assert len(segments(disk)) < len(first_indexes)
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_a_log_that_is_opened_again_says_the_same(data: st.DataObject) -> None:
+    """Whatever was appended, overwritten, replaced by snapshots and released before."""
+    disk = MemoryFileSystem()
+    storage = opened(disk)
+    term = 1
+    for _ in range(data.draw(st.integers(1, 25))):
+        state = storage.state()
+        term += data.draw(st.integers(0, 1))
+        what = data.draw(st.sampled_from(["append", "append", "append", "mark", "release"]))
+        if what == "append":
+            low = max(state.first_index, state.snapshot.index + 1)
+            first = data.draw(st.integers(low, state.last_index + 1))
+            last = first + data.draw(st.integers(0, 4))
+            size = data.draw(st.sampled_from([0, 300, 2000]))
+            storage.append([appended(first, last, term, bytes(size))])
+        elif what == "mark":
+            index = data.draw(st.integers(state.snapshot.index + 1, state.last_index + 5))
+            installed = mark(index, data.draw(st.integers(1, term)))
+            storage.append([installed, StorageAppend(hard_state=HardState(term, 2, 0))])
+        else:
+            storage.release(state.snapshot.index, segments_max=data.draw(st.integers(1, 9)))
+        if data.draw(st.booleans()):
+            before = storage.state()
+            storage = reopened(disk, storage)
+            again = storage.state()
+            assert (again.hard_state, again.snapshot) == (before.hard_state, before.snapshot)
+            assert again.last_index == before.last_index
+            # The term before the first entry went with its segment: then the log begins one later.
+            assert again.first_index - before.first_index in (0, 1)
+            assert again.tail == before.tail[-len(again.tail) :] or not again.tail
+            assert storage.read(again.first_index, again.last_index + 1, 1 << 30) == again.tail
 
 
 def test_missing_first_segments_are_corruption(disk: MemoryFileSystem) -> None:
