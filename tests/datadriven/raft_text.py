@@ -83,6 +83,8 @@ def _details(message: m.PeerMessage) -> str:
             return f"context={message.context} {answer}"
         case m.ForwardTransfer():
             return f"transferee={message.transferee}"
+        case m.SnapshotFailed():
+            return f"index={message.index}"
         case m.StorageAppendResp():
             snapshot = f" snapshot={message.snapshot_index}" if message.snapshot_index else ""
             durable = f"durable={message.log_term}/{message.index}" if message.index else ""

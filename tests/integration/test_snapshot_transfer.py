@@ -20,6 +20,7 @@ from tests.integration.test_restart_paths import (
     frequent,
     grow_until_released,
     put_many,
+    write_until_checkpoints,
 )
 from zetcd.client import Client
 
@@ -77,11 +78,38 @@ def test_a_follower_that_was_away_catches_up_under_load_without_an_election(
     with Client(follower.endpoint) as client:
         assert client.get(b"before", serializable=True).kvs[0].value == b"it went"
         writer.assert_kept(client)
+    assert_one_install(follower)
+
+
+def assert_one_install(follower: Node) -> None:
+    """Each snapshot costs a restart of apply; nothing else restarts."""
     status = follower.status()
     assert status is not None
-    restarts = {each.actor: each.restarts for each in status.actors}
-    assert restarts["apply-0"] == 1
-    assert sum(restarts.values()) == 1
+    assert len(events(follower, "snapshot fetched")) == 1
+    assert {each.actor: each.restarts for each in status.actors if each.restarts} == {"apply-0": 1}
+
+
+def test_checkpoints_made_during_a_transfer_do_not_make_another_one_necessary(
+    tmp_path: Path,
+) -> None:
+    """The leader keeps the log behind what it sends, until the follower has caught up."""
+    slower = SLOW.replace("1048576", "65536")
+    with Cluster(tmp_path, extra=frequent() + slower) as cluster:
+        leader, follower = leave_behind(cluster)
+        made = fact(leader, "snapshot-0", "checkpoints_made")
+        follower.start()
+        sent = int(str(wait_fetching(follower)["index"]))
+        write_until_checkpoints(leader, made + 2)
+        wait_fetched(follower)
+        wait_until(follower.is_serving, "the follower serves")
+        assert_same_history(cluster)
+        assert_one_install(follower)
+
+        def is_released() -> bool:
+            put_many(leader.endpoint, 60)
+            return fact(leader, "wal-0", "first_index") > sent
+
+        wait_until(is_released, "the log goes once nobody needs it")
 
 
 def test_a_follower_that_got_a_snapshot_restarts_from_it(cluster: Cluster) -> None:

@@ -11,6 +11,7 @@ _CHECKPOINTER: Final = "zetcd/actors/checkpointer.py"
 _CHECKPOINT_FILES: Final = "zetcd/runtime/checkpoint_files.py"
 _FOLLOWER: Final = "zetcd/raft/follower.py"
 _INCOMING: Final = "zetcd/runtime/incoming_checkpoint.py"
+_LOG_RELEASE: Final = "zetcd/actors/log_release.py"
 _STORE_OPENING: Final = "zetcd/actors/store_opening.py"
 _WAL_ACTOR: Final = "zetcd/actors/wal_actor.py"
 
@@ -47,7 +48,7 @@ SNAPSHOTS: Final = (
                 "        if self._storage.write(group):\n            started",
                 "        if self._storage.write(group):\n"
                 "            marked = self._storage.snapshot.index\n"
-                "            while self._storage.release(max(0, marked - self._catchup_entries)):\n"
+                "            while self._storage.release(marked):\n"
                 "                pass\n"
                 "            started",
             ),
@@ -208,9 +209,9 @@ SNAPSHOTS: Final = (
         "the log keeps nothing behind the newest mark for those who are a little behind",
         (
             Edit(
-                _WAL_ACTOR,
-                "        index = max(0, snapshot.index - self._catchup_entries)\n",
-                "        index = snapshot.index\n",
+                _LOG_RELEASE,
+                "        index = min(storage.snapshot.index, self._kept_index) - self._options.catchup_entries\n",
+                "        index = min(storage.snapshot.index, self._kept_index)\n",
             ),
         ),
         NamedTests(
@@ -247,6 +248,36 @@ SNAPSHOTS: Final = (
         NamedTests(
             ("tests/unit/runtime/test_checkpoint_files.py",),
             "takes a death between two calls, and a power loss before anything else is synced there",
+        ),
+    ),
+    Mutant(
+        "log released behind a snapshot on its way",
+        "the leader's log goes up to the newest checkpoint while a member is being sent an older one",
+        (
+            Edit(
+                "zetcd/raft/log_hold.py",
+                "    return min([r.snapshot.index, *held])\n",
+                "    return r.snapshot.index\n",
+            ),
+        ),
+        NamedTests(
+            ("tests/unit/raft/test_log_hold.py",),
+            "costs another snapshot, and breaks no promise unless it happens for ever",
+        ),
+    ),
+    Mutant(
+        "log released below the newest checkpoint",
+        "the older of the kept checkpoints is of no use: the log between the two is gone",
+        (
+            Edit(
+                _CHECKPOINT_FILES,
+                "        return whole[-keep] if len(whole) >= keep else None\n",
+                "        return whole[-1] if whole else None\n",
+            ),
+        ),
+        NamedTests(
+            ("tests/unit/actors/test_checkpointer.py",),
+            "nothing is missed unless the newest one is damaged, which the simulator does not do",
         ),
     ),
 )

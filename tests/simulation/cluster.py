@@ -277,7 +277,7 @@ def _config(number: int, size: int, world: World) -> Config:
             send_bytes_per_second=rng.choice((50_000, 1 << 26)),
             chunk_bytes=rng.choice((512, 4096, 1 << 20)),
             requests_inflight_max=rng.choice((1, 3, 8)),
-            checkpoints_kept=rng.choice((1, 2)),
+            checkpoints_kept=rng.choice((1, 1, 2)),
         ),
         compaction_batch_limit=rng.choice((1, 10, 1000)),
         compaction_sleep_interval=0.01,

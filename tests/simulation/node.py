@@ -22,6 +22,7 @@ from zetcd.actors import apply_actor, raft_actor, snapshot_actor, wal_actor, wat
 from zetcd.actors.actor import APPLY, RAFT, SNAPSHOT, SUPERVISOR, WAL, WATCH, Actor
 from zetcd.actors.checkpointer import CheckpointPauses
 from zetcd.actors.entry import ActorSetting
+from zetcd.actors.log_release import ReleaseOptions
 from zetcd.actors.store_opening import open_tables_of
 from zetcd.apply import Applier
 from zetcd.config import Config
@@ -377,7 +378,7 @@ class SimulatedNode:
             self.config.wal,
             node_id=self.node_id,
             sender=SimulatedSender(self._network, self.node_id, self.known_peers),
-            catchup_entries=self.config.snapshot_catchup_entries,
+            release=ReleaseOptions.of(self.config),
         )
 
     def _apply(self, setting: ActorSetting) -> apply_actor.ApplyActor:

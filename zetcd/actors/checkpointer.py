@@ -2,7 +2,8 @@
 
     LogSize ──► due? ──► copy of the store ──► hash and flush, slice by slice ──► name ──► CheckpointMark
                                                                                               │
-    old checkpoints removed ◄── CheckpointMarked ◄── wal: mark durable, old segments gone ◄───┘
+    CheckpointsKept ◄── old checkpoints removed ◄── CheckpointMarked ◄── wal: mark durable ◄──┘
+           └──► wal: segments gone that no checkpoint needs which is kept
 
 Part of the snapshot actor. A checkpoint that an earlier process finished and had not marked is verified
 and then marked. Must never remove a checkpoint that a restart may need.
@@ -18,7 +19,7 @@ import structlog
 from zetcd.config import Config
 from zetcd.errors import CorruptCheckpoint
 from zetcd.messages.raft import SnapshotMetadata
-from zetcd.messages.snapshot import CheckpointMark, CheckpointMarked, LogSize
+from zetcd.messages.snapshot import CheckpointMark, CheckpointMarked, CheckpointsKept, LogSize
 from zetcd.metrics import Histogram
 from zetcd.mvcc.backend import ReadTransaction
 from zetcd.mvcc.state import load_state
@@ -73,7 +74,7 @@ class Checkpointer:
         files: CheckpointFiles,
         *,
         clock: Clock,
-        send_to_wal: Callable[[CheckpointMark], bool],
+        send_to_wal: Callable[[CheckpointMark | CheckpointsKept], bool],
         pauses: CheckpointPauses = PAUSES,
     ) -> None:
         """Look at what there is; `CheckpointFiles.prepare` has been called."""
@@ -97,6 +98,8 @@ class Checkpointer:
         self._verification: Verification | None = None
         #: Durable and not yet marked.
         self._unmarked: CheckpointInfo | None = None
+        #: Index of the newest mark for which wal was told what the kept checkpoints need; None = of none.
+        self._told_mark: Index | None = None
         #: Checkpoints that turned out to be damaged: they count as missing.
         self._damaged: list[CheckpointName] = []
         self._newest: CheckpointInfo | None = None
@@ -116,6 +119,7 @@ class Checkpointer:
     def wal_started(self) -> None:
         """Forget what a wal that is gone said."""
         self._log_size = None
+        self._told_mark = None
         self._next_mark = 0.0
 
     def store_closes(self) -> None:
@@ -129,16 +133,23 @@ class Checkpointer:
         self._log_size = size
         if self._unmarked is not None and self._unmarked.snapshot.index <= size.marked_index:
             # The wal that has marked it died before it could say so.
+            self._unmarked = None
+        if size.marked_index != self._told_mark:
             self._note_mark(size.marked_index)
 
     def marked(self, marked: CheckpointMarked) -> None:
-        """Note that a checkpoint counts; remove those that nobody needs any more."""
+        """Note that a checkpoint counts; remove those, and the log, that nobody needs any more."""
         self._note_mark(marked.snapshot.index)
 
     def _note_mark(self, index: Index) -> None:
         if self._unmarked is not None and self._unmarked.snapshot.index <= index:
             self._unmarked = None
-        self._files.prune(marked_index=index, keep=self._kept)
+        damaged = self._damaged
+        oldest = self._files.oldest_kept(marked_index=index, keep=self._kept, damaged=damaged)
+        if oldest is not None:
+            self._files.prune(oldest)
+        if self._send(CheckpointsKept(0 if oldest is None else oldest.index)):
+            self._told_mark = index
 
     def force(self) -> None:
         """Make a checkpoint now, whatever the policy says, unless there is nothing new."""

@@ -31,6 +31,7 @@ from zetcd.actors.entry import ActorSetting
 from zetcd.actors.member_changes import MemberChanges
 from zetcd.actors.peers import Peers
 from zetcd.actors.raft_figures import RaftFigures
+from zetcd.actors.raft_log_release import RaftLogRelease
 from zetcd.actors.raft_setting import error_number, raft_options, raise_priority
 from zetcd.actors.vitals import Vitals
 from zetcd.config import Config
@@ -213,8 +214,7 @@ class RaftActor(Actor):
         #: Committed, and not yet handed to apply because nobody waits for it.
         self._gathered: list[StorageApply] = []
         self._gathered_count = 0
-        #: What the wal has let go of, and the core has not yet; None = nothing.
-        self._marked: CheckpointMarked | None = None
+        self._release = RaftLogRelease(lambda release: self.mailbox.send(WAL, release))
         #: Where peers fetch this member's checkpoints; empty = its snapshot actor is not there.
         self._snapshot_urls: tuple[str, ...] = ()
         self._handlers = {
@@ -286,6 +286,7 @@ class RaftActor(Actor):
         self._hand_to_apply()
         self._vitals.tick(core)
         core.tick()
+        self._release.tell(core)
 
     def _receive_from_peers(self, now: float) -> None:
         core, peers = self._core, self._peers
@@ -430,9 +431,7 @@ class RaftActor(Actor):
         options = raft_options(self._config, self.mailbox.incarnation)
         self._core = RawNode(options, start, self._rng)
         self._core.set_awaited(is_awaited=self._is_watched)
-        if self._marked is not None:
-            self._core.snapshot_available(self._marked.snapshot)
-            self._compact(self._core)
+        self._release.core_started(self._core)
         # Free the tail: the core holds it now.
         self._wal_state = None
         self._next_tick = self.clock.now() + self._tick_seconds
@@ -484,14 +483,11 @@ class RaftActor(Actor):
         self._vitals.liveness.apply.heard()
         if self._core is not None:
             self._core.applied(applied.index)
-            self._compact(self._core)
+            self._release.compact(self._core)
 
     def _on_checkpoint_marked(self, sender: Address, marked: CheckpointMarked) -> None:
         del sender
-        self._marked = marked
-        if self._core is not None:
-            self._core.snapshot_available(marked.snapshot)
-            self._compact(self._core)
+        self._release.marked(self._core, marked)
 
     # --- snapshots --------------------------------------------------------------------------------------
 
@@ -509,16 +505,12 @@ class RaftActor(Actor):
     def _on_snapshot_fetched(self, sender: Address, fetched: SnapshotFetched) -> None:
         """Install what was fetched; if that failed, the leader offers again."""
         del sender
-        if self._core is not None and not fetched.error:
-            self._core.step(fetched.offer)
-
-    def _compact(self, core: RawNode) -> None:
-        """Let the core forget what the wal has let go of; it does once it knows that apply has it."""
-        if self._marked is None:
+        if self._core is None:
             return
-        index = self._marked.first_index - 1
-        if core.compact(index) >= index:
-            self._marked = None
+        if fetched.error:
+            self._core.snapshot_failed(fetched.offer)
+        else:
+            self._core.step(fetched.offer)
 
     def _on_log_read(self, sender: Address, response: LogReadResp) -> None:
         del sender

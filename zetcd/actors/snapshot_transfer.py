@@ -2,7 +2,7 @@
 
 Part of the snapshot actor. What is sent is read in chunks, what is received is written in chunks, and verified
 in slices: nothing here takes long. raft hears of a fetched checkpoint when it is verified, durable and
-has its name; of a failed one, why. The leader offers again, so nothing is tried for ever here.
+has its name; of a failed one, why. The leader hears of that and offers again, so nothing is tried for ever here.
 """
 
 from __future__ import annotations

@@ -21,13 +21,20 @@ import structlog
 
 from zetcd.actors.actor import RAFT, SNAPSHOT, SUPERVISOR, Actor, Pollable
 from zetcd.actors.entry import ActorSetting
+from zetcd.actors.log_release import DEFAULT_RELEASE, LogReleaser, ReleaseOptions
 from zetcd.config import Config, WalConfig
 from zetcd.messages.base import Message
 from zetcd.messages.cluster import Member
 from zetcd.messages.codec import UnionDecoder, encode
 from zetcd.messages.node import ActorGone, Figure, Hello, LeaderInfo, MemberTable, Shutdown
 from zetcd.messages.raft import HardState, PeerMessage, SnapshotMetadata
-from zetcd.messages.snapshot import CheckpointMark, CheckpointMarked, LogSize
+from zetcd.messages.snapshot import (
+    CheckpointMark,
+    CheckpointMarked,
+    CheckpointsKept,
+    LogRelease,
+    LogSize,
+)
 from zetcd.messages.storage import (
     Appended,
     LivenessAnswer,
@@ -43,13 +50,15 @@ from zetcd.runtime.files import OSFileSystem
 from zetcd.runtime.log_storage import TAIL_BYTES, LogOptions, LogStorage, open_log
 from zetcd.runtime.mailbox import Address, Mailbox
 from zetcd.runtime.peer_socket import PeerSender, ZmqPeerSender
-from zetcd.scalars import NodeID
+from zetcd.scalars import Index, NodeID
 
 _Inbox = (
     StorageAppend
     | LogRead
     | LivenessQuery
     | CheckpointMark
+    | CheckpointsKept
+    | LogRelease
     | LeaderInfo
     | MemberTable
     | Hello
@@ -119,7 +128,7 @@ def build(setting: ActorSetting) -> tuple[Actor, Sequence[Pollable]]:
         config.wal,
         node_id=config.member_id(),
         sender=sender,
-        catchup_entries=config.snapshot_catchup_entries,
+        release=ReleaseOptions.of(config),
     ), ()
 
 
@@ -139,7 +148,8 @@ class WalActor(Actor):
     Invariants:
         - Responses leave in the order in which their `StorageAppend` came, each after all that came
           before it is durable.
-        - A segment goes only when a mark above everything in it is durable.
+        - A segment goes only when a mark above everything in it is durable, and neither a kept checkpoint
+          nor a member that is being sent a snapshot needs it (`log_release`).
     """
 
     def __init__(  # noqa: PLR0913 - one each for what it serves
@@ -151,7 +161,7 @@ class WalActor(Actor):
         *,
         node_id: NodeID,
         sender: PeerSender,
-        catchup_entries: int = 0,
+        release: ReleaseOptions = DEFAULT_RELEASE,
     ) -> None:
         """Serve a recovered log; the actor closes it and the sender.
 
@@ -162,7 +172,7 @@ class WalActor(Actor):
             config: Limits.
             node_id: Of this member.
             sender: Takes answers for other members.
-            catchup_entries: Entries kept below a checkpoint mark, for followers a little behind.
+            release: What of the log is kept.
         """
         super().__init__(mailbox, clock)
         self._node_id = node_id
@@ -173,12 +183,11 @@ class WalActor(Actor):
         self._held_entries = 0
         self._tell_at = 0.0
         self._storage = storage
-        self._catchup_entries = catchup_entries
+        self._releaser = LogReleaser(storage, release)
         #: A checkpoint to be marked as soon as the log has reached it.
         self._mark: SnapshotMetadata | None = None
-        #: Newest mark that raft and snapshot were told of, and whether segments may be left to delete.
-        self._told_mark = storage.snapshot.index
-        self._is_release_due = True
+        #: Newest mark that raft and snapshot were told of; a new process tells them again.
+        self._told_mark: Index = 0
         self._next_log_size = 0.0
         self._config = config
         self.messages_per_turn_max = _MESSAGES_PER_TURN_MAX
@@ -198,6 +207,7 @@ class WalActor(Actor):
         """Tell a new raft what the log holds; what its predecessor left was never acknowledged."""
         if neighbour == RAFT:
             self._pending.clear()
+            self._releaser.raft_started()
             self._held.clear()
             self._held_batches = self._held_entries = 0
             self.mailbox.send(RAFT, self._storage.state())
@@ -214,6 +224,10 @@ class WalActor(Actor):
             self._reply(LivenessAnswer(os.getpid()))
         elif type(message) is CheckpointMark:
             self._mark = message.snapshot
+        elif type(message) is CheckpointsKept:
+            self._releaser.checkpoints_kept(message.index)
+        elif type(message) is LogRelease:
+            self._releaser.raft_releases(message.index)
         elif type(message) is MemberTable:
             self._sender.set_peers({member.id: member.peer_urls for member in message.members})
 
@@ -229,14 +243,17 @@ class WalActor(Actor):
             self._answer(read)
         if self._held_batches and now >= self._tell_at:
             self._tell_raft()
-        if self._is_release_due:
-            self._release_segment()
+        if self._storage.snapshot.index > self._told_mark:
+            self._tell_mark()
+        if self._releaser.is_due and self._releaser.step():
+            # raft must not offer what is gone.
+            self.mailbox.send(RAFT, self._marked())
         if now >= self._next_log_size:
             self._tell_log_size(now)
 
     def wait_seconds(self, now: float) -> float:
         """Return 0 while anything is left to do."""
-        if self._pending or self._is_release_due:
+        if self._pending or self._releaser.is_due:
             return 0.0
         due = min(self._tell_at, self._next_log_size) if self._held_batches else self._next_log_size
         return min(max(0.0, due - now), super().wait_seconds(now))
@@ -278,7 +295,6 @@ class WalActor(Actor):
             self._fsync_seconds.observe(fsync_us / 1_000_000)
             self._batch_entries.append(entries_count)
             self._entries_of_batches.observe(entries_count)
-        self._note_mark()
         self._fsync_us_last = fsync_us
         self._held_entries += entries_count
         if self._release(group):
@@ -310,24 +326,15 @@ class WalActor(Actor):
         self._mark = None
         return [StorageAppend(snapshot=snapshot)]
 
-    def _note_mark(self) -> None:
-        """Begin to delete what the newest mark makes dispensable."""
-        if self._storage.snapshot.index > self._told_mark:
-            self._told_mark = self._storage.snapshot.index
-            self._is_release_due = True
-            self._next_log_size = 0.0
+    def _tell_mark(self) -> None:
+        """Tell raft and snapshot of a durable mark: what each of them can do without now goes when they say so."""
+        self._told_mark = self._storage.snapshot.index
+        self._next_log_size = 0.0
+        for each in (RAFT, SNAPSHOT):
+            self.mailbox.send(each, self._marked())
 
-    def _release_segment(self) -> None:
-        """Delete one segment: each costs a turn of the disk. After the last one, tell how far it went."""
-        snapshot = self._storage.snapshot
-        index = max(0, snapshot.index - self._catchup_entries)
-        if self._storage.release(index, segments_max=1):
-            return
-        self._is_release_due = False
-        if snapshot.index:
-            marked = CheckpointMarked(snapshot, self._storage.start_index)
-            for each in (RAFT, SNAPSHOT):
-                self.mailbox.send(each, marked)
+    def _marked(self) -> CheckpointMarked:
+        return CheckpointMarked(self._storage.snapshot, self._storage.start_index)
 
     def _tell_log_size(self, now: float) -> None:
         self._next_log_size = now + _LOG_SIZE_SECONDS
@@ -427,5 +434,6 @@ class WalActor(Actor):
             ("log_bytes", str(storage.log_bytes)),
             ("marked_index", str(storage.snapshot.index)),
             ("pending", str(len(self._pending))),
+            ("release_index", str(self._releaser.index)),
             ("segments", str(storage.segments_count)),
         )

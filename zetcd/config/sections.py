@@ -174,8 +174,14 @@ class SnapshotConfig:
     #: Bytes of log after which a checkpoint is due before ``snapshot-count`` entries: large entries
     #: must not make the log, and a restart that replays it, endless.
     log_bytes_max: int = setting(1 * GIB, "bytes; bounds a replay", low=64 * KIB, high=1024 * GIB)
-    #: Checkpoints kept that the log has marked; the second is for the case that the first is damaged.
+    #: Checkpoints kept that the log has marked, and the log above the oldest of them; the second is for
+    #: the case that the first is damaged.
     checkpoints_kept: int = setting(2, "files", low=1, high=100)
+    #: Bytes of log kept for nobody but a member that is being sent a snapshot; beyond it the log goes,
+    #: and that member has to be sent another one.
+    log_held_bytes_max: int = setting(
+        4 * GIB, "bytes; bounds the log", low=1 * MIB, high=1024 * GIB
+    )
     #: Bytes of a checkpoint sent to the disk in a second: the log on the same disk goes first.
     write_bytes_per_second: int = setting(64 * MIB, "bytes/s", low=1 * MIB, high=64 * GIB)
     #: Port on which peers fetch snapshots, on the host of the first of ``listen-peer-urls``. They are

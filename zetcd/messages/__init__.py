@@ -13,11 +13,11 @@ The map (sender → receiver: messages)
     raft    → raft        the peer messages of `raft`; LeaderQuery, LeaderAnswer, PeerRejected
     snapshot → raft → raft → snapshot  HashQuery, HashAnswer, between members
     snapshot → raft       Propose
-    raft    → wal         StorageAppend, LogRead, MemberTable, LivenessQuery
+    raft    → wal         StorageAppend, LogRead, LogRelease, MemberTable, LivenessQuery
     wal     → raft        WalState, Appended, LogReadResp, LivenessAnswer; AppendResp, VoteResp to other members
     wal     → raft, snapshot  CheckpointMarked
     wal     → snapshot    LogSize
-    snapshot → wal        CheckpointMark
+    snapshot → wal        CheckpointMark, CheckpointsKept
     raft    → apply       StorageApply, LeaderQuery, LeaderInfo, LivenessQuery
     apply   → raft        ApplyState, Applied, Propose, LeaderAnswer, LivenessAnswer
     apply   → gateway     ApplyResults, ApplyReached

@@ -246,6 +246,15 @@ class ForwardTransfer(Message, frozen=True, tag=144):
     transferee: NodeID
 
 
+class SnapshotFailed(Message, frozen=True, tag=146):
+    """A follower could not get the snapshot at ``index`` that the leader has offered, or it is damaged."""
+
+    sender: NodeID
+    to: NodeID
+    term: Term
+    index: Index
+
+
 class StorageAppendResp(Message, frozen=True, tag=145):
     """Tells raft that its own log is durable up to ``(index, log_term)``; attached to `StorageAppend`.
 
@@ -280,5 +289,6 @@ PeerMessage = (
     | ForwardReadIndex
     | ReadIndexResp
     | ForwardTransfer
+    | SnapshotFailed
     | StorageAppendResp
 )

@@ -32,10 +32,29 @@ class CheckpointMark(Message, frozen=True, tag=221):
 
 
 class CheckpointMarked(Message, frozen=True, tag=222):
-    """wal → snapshot and raft: the mark is durable; the log now begins at ``first_index``."""
+    """wal → snapshot and raft: the mark is durable; the log now begins at ``first_index``.
+
+    To raft again when segments have gone.
+    """
 
     snapshot: SnapshotMetadata
     first_index: Index
+
+
+class CheckpointsKept(Message, frozen=True, tag=235):
+    """snapshot → wal: a restart may need the log above ``index``.
+
+    As many checkpoints as are to be kept are there, marked, and the oldest of them is at ``index``;
+    0 = there are fewer, and the log must stay whole.
+    """
+
+    index: Index
+
+
+class LogRelease(Message, frozen=True, tag=236):
+    """raft → wal: raft and the other members can do without the log up to ``index``; it only rises."""
+
+    index: Index
 
 
 class SnapshotServer(Message, frozen=True, tag=223):

@@ -13,7 +13,7 @@ from zetcd.messages.raft import (
     Vote,
     VoteResp,
 )
-from zetcd.raft import fitness, membership, persistence, proposal, quorum, replication
+from zetcd.raft import fitness, log_hold, membership, persistence, proposal, quorum, replication
 from zetcd.raft.quorum import VoteResult
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def _lead(r: Raft) -> None:
 def tick_leader_period(r: Raft) -> None:
     """Once every election timeout: check the quorum, repeat what was not answered, end transfers."""
     replication.offer_snapshots_again(r)
+    log_hold.review(r)
     if r.options.check_quorum and not _hears_quorum(r):
         # Clients are better served by "no leader" than by a leader that cannot commit (thesis
         # §6.2).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zetcd.messages.node import Role
-from zetcd.messages.raft import AppendResp, HeartbeatResp
+from zetcd.messages.raft import AppendResp, HeartbeatResp, SnapshotFailed
 from zetcd.raft import fitness, membership, persistence
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ def handle_install_snapshot(r: Raft, m: InstallSnapshot) -> None:
         # The entries are here, so only the news that they are committed is new.
         log.commit_to(m.snapshot.index)
     persistence.send_accepted(r, AppendResp(r.node_id, m.sender, r.term, log.committed))
+
+
+def refuse_snapshot(r: Raft, offer: InstallSnapshot) -> None:
+    """Tell the leader that its snapshot could not be had, or is damaged; it may have a newer one."""
+    if r.leader == offer.sender:
+        r.messages.append(SnapshotFailed(r.node_id, r.leader, r.term, offer.snapshot.index))
 
 
 def needs_snapshot(r: Raft, snapshot: SnapshotMetadata) -> bool:

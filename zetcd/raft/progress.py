@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zetcd.raft.inflights import Inflights
 
 if TYPE_CHECKING:
+    from zetcd.messages.raft import SnapshotMetadata
     from zetcd.scalars import Index
+
+#: Election timeouts of silence after which no log is held for a peer any more.
+SILENT_PERIODS_MAX: Final = 10
 
 
 class ProgressState(IntEnum):
@@ -40,10 +44,13 @@ class Progress:
           the peer has said to have in memory when it left PROBE.
         * ``inflights`` is empty unless in REPLICATE, ``pending_snapshot`` is 0 unless in SNAPSHOT.
         * At most one `LogRead` for this peer is outstanding.
+        * ``held_index`` only rises, until it is 0 again (`log_hold`).
     """
 
     __slots__ = (
         "awaited_index",
+        "held_goal",
+        "held_index",
         "inflights",
         "is_awaited",
         "is_fit",
@@ -55,9 +62,11 @@ class Progress:
         "match_index",
         "must_send",
         "next_index",
+        "offered",
         "pending_snapshot",
         "recent_active",
         "sent_commit",
+        "silent_periods",
         "state",
     )
 
@@ -92,6 +101,14 @@ class Progress:
         self.log_read_low: Index = 0
         #: Index of the snapshot under way; 0 = none.
         self.pending_snapshot: Index = 0
+        #: The snapshot that was offered last.
+        self.offered: SnapshotMetadata | None = None
+        #: Entries above it are kept for the peer, which was sent a snapshot; 0 = none are.
+        self.held_index: Index = 0
+        #: What it must have by the end of this period to count as caught up; 0 = not yet set.
+        self.held_goal: Index = 0
+        #: Periods in which it was not heard while something was held for it.
+        self.silent_periods = 0
         self.inflights = inflights
 
     @property
@@ -141,6 +158,8 @@ class Progress:
             return False
         self.match_index = index
         self.next_index = max(self.next_index, index + 1)
+        if self.held_index:
+            self.held_index = max(self.held_index, index)
         return True
 
     def maybe_decrease_to(self, rejected_index: Index, probe_index: Index) -> bool:
@@ -165,6 +184,27 @@ class Progress:
         self.sent_commit = min(self.sent_commit, self.next_index - 1)
         self.is_probe_sent = False
         return True
+
+    def hold(self, snapshot: SnapshotMetadata) -> None:
+        """Keep the log above ``snapshot``, which the peer is offered."""
+        self.offered = snapshot
+        self.held_index = max(self.held_index, snapshot.index)
+        self.held_goal = 0
+        self.silent_periods = 0
+
+    def review_hold(self, committed: Index) -> None:
+        """Once a period: let go if the peer has caught up, or was silent for too long.
+
+        Caught up is who has by the end of a period what was committed when it began, as in the last of
+        the rounds in which a new server catches up (thesis §4.2.1).
+        """
+        if not self.held_index:
+            return
+        self.silent_periods = 0 if self.recent_active else self.silent_periods + 1
+        is_caught_up = 0 < self.held_goal <= self.match_index
+        if is_caught_up or self.silent_periods >= SILENT_PERIODS_MAX:
+            self.held_index = 0
+        self.held_goal = committed if self.state is ProgressState.REPLICATE else 0
 
     def check(self) -> None:
         """Assert the invariants."""

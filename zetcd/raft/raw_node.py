@@ -13,6 +13,7 @@ from zetcd.raft import (
     election,
     fitness,
     follower,
+    log_hold,
     persistence,
     proposal,
     read_only,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zetcd.messages.node import Role
-    from zetcd.messages.raft import EntryType, PeerMessage, SnapshotMetadata
+    from zetcd.messages.raft import EntryType, InstallSnapshot, PeerMessage, SnapshotMetadata
     from zetcd.messages.storage import ApplyState, LogReadResp
     from zetcd.raft.options import RaftOptions, RaftStart, RandomSource, Trace
     from zetcd.raft.progress import Progress
@@ -130,6 +131,10 @@ class RawNode:
         """Note how the transfer of a snapshot to ``peer`` ended."""
         replication.report_snapshot(self._raft, peer, is_ok=is_ok)
 
+    def snapshot_failed(self, offer: InstallSnapshot) -> None:
+        """Note that an offered snapshot could not be had: the leader hears of it."""
+        follower.refuse_snapshot(self._raft, offer)
+
     def snapshot_available(self, snapshot: SnapshotMetadata) -> None:
         """Note that ``snapshot`` is durable and can be sent in place of compacted entries."""
         replication.note_snapshot(self._raft, snapshot)
@@ -141,6 +146,10 @@ class RawNode:
             Up to where the log is forgotten now.
         """
         return replication.compact_log(self._raft, index)
+
+    def release_index(self) -> Index:
+        """Return up to where the log may be released on disk, and then be compacted (`log_hold`)."""
+        return log_hold.release_index(self._raft)
 
     # --- outputs --------------------------------------------------------------------------------
 

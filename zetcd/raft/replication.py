@@ -17,7 +17,13 @@ from zetcd.raft.progress import ProgressState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from zetcd.messages.raft import AppendResp, HeartbeatResp, LogEntry, SnapshotMetadata
+    from zetcd.messages.raft import (
+        AppendResp,
+        HeartbeatResp,
+        LogEntry,
+        SnapshotFailed,
+        SnapshotMetadata,
+    )
     from zetcd.messages.storage import LogReadResp
     from zetcd.raft.progress import Progress
     from zetcd.raft.raft import Raft
@@ -132,19 +138,42 @@ def _send_snapshot(r: Raft, peer: NodeID, progress: Progress) -> None:
             progress.become_probe()
         progress.is_probe_sent = True
         return
+    _offer(r, peer, progress, snapshot)
+
+
+def _offer(r: Raft, peer: NodeID, progress: Progress, snapshot: SnapshotMetadata) -> None:
     progress.become_snapshot(snapshot.index)
+    progress.hold(snapshot)
     r.messages.append(InstallSnapshot(r.node_id, peer, r.term, snapshot))
     r.say(f"sends snapshot at index {snapshot.index} to {peer:x}")
 
 
 def offer_snapshots_again(r: Raft) -> None:
-    """Offer the newest snapshot to every peer that still waits for one and is there.
+    """Offer a snapshot again to every peer that still waits for one and is there.
 
-    It may have lost the offer, or the bytes, in a crash; or the snapshot it was offered is gone.
+    It may have lost the offer, or the bytes, in a crash. The same one, as long as the log goes on from
+    there: the peer may be about to have it, and would have to begin anew.
     """
     for peer, progress in r.progress.items():
-        if progress.state is ProgressState.SNAPSHOT and progress.recent_active:
+        if progress.state is not ProgressState.SNAPSHOT or not progress.recent_active:
+            continue
+        offered = progress.offered
+        if offered is not None and offered.index >= r.log.snapshot_index:
+            _offer(r, peer, progress, offered)
+        else:
             _send_snapshot(r, peer, progress)
+
+
+def handle_snapshot_failed(r: Raft, m: SnapshotFailed) -> None:
+    """Offer a newer snapshot, if there is one: that one is gone, or damaged on the own disk."""
+    progress = r.progress.get(m.sender)
+    if progress is None:
+        return
+    progress.recent_active = True
+    # Else the next offer is soon enough: there is only this one.
+    is_newer = r.snapshot is not None and r.snapshot.index > m.index
+    if progress.pending_snapshot == m.index and is_newer:
+        _send_snapshot(r, m.sender, progress)
 
 
 # --- answers ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ Must never change a file that has its name.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from zetcd.errors import CorruptCheckpoint, DiskFailed
@@ -330,13 +331,21 @@ class CheckpointFiles:
         self.filesystem.rename(partial, f"{store_directory}/{TABLES_NAME}")
         return info
 
-    def prune(self, *, marked_index: Index, keep: int) -> int:
-        """Remove the oldest checkpoints, but ``keep`` of those that the log has marked.
+    def oldest_kept(
+        self, *, marked_index: Index, keep: int, damaged: Sequence[CheckpointName] = ()
+    ) -> CheckpointName | None:
+        """Return the oldest of the ``keep`` newest checkpoints that the log has marked.
 
-        Those above the newest mark are kept all: theirs may be on its way. Returns how many went.
+        Those above the newest mark do not count: theirs may be on its way. Nor do those that are known
+        to be damaged. None if there are fewer than ``keep``.
         """
         marked = [name for name in self.names() if name.index <= marked_index]
-        dispensable = marked[:-keep]
+        whole = [name for name in marked if name not in damaged]
+        return whole[-keep] if len(whole) >= keep else None
+
+    def prune(self, oldest: CheckpointName) -> int:
+        """Remove the checkpoints that are older than ``oldest``; return how many went."""
+        dispensable = [name for name in self.names() if name < oldest]
         for name in dispensable:
             self.filesystem.unlink(self.path(str(name)))
         if dispensable:

@@ -324,13 +324,8 @@ class LogStorage:
         """
         assert index <= self._index.snapshot.index, "only a checkpoint makes entries dispensable"
         self._refuse_after_failure()
-        released = 0
-        numbers = sorted(self._segments)
-        for number, following in pairwise(numbers):
-            if self._segments[following].header.first_index - 1 > index:
-                break
-            if released == segments_max:
-                break
+        dispensable = self._dispensable(index)[:segments_max]
+        for number in dispensable:
             self._reader.close()
             try:
                 self._filesystem.unlink(f"{self._directory}/{self._segments[number].header.name}")
@@ -339,9 +334,22 @@ class LogStorage:
             except OSError as error:
                 self._fail(error)
             del self._segments[number]
-            self._index.release(following)
-            released += 1
-        return released
+            self._index.release(number + 1)
+        return len(dispensable)
+
+    def bytes_between(self, low: Index, high: Index) -> int:
+        """Return the bytes of the segments that `release` would delete for ``high`` but not for ``low``."""
+        held = self._dispensable(high)[len(self._dispensable(low)) :]
+        return sum(self._segments[number].end.offset for number in held)
+
+    def _dispensable(self, index: Index) -> list[int]:
+        """Return the segments that hold nothing above ``index``, but for the one being written."""
+        segments = self._segments
+        return [
+            number
+            for number, following in pairwise(sorted(segments))
+            if segments[following].header.first_index - 1 <= index
+        ]
 
     # --- read ----------------------------------------------------------------------------------
 

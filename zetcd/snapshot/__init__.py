@@ -14,9 +14,11 @@ Worked example, one member, ``snapshot-count = 10000``
         index    1 ......... 5000 ......... 10000 ..... 10240 ...
         log      [ segment 0     ][ segment 1     ][ segment 2      segment being written
                                copy of LMDB begins ▲       ▲ mark of checkpoint 10000 becomes durable
-        Then every segment whose entries all lie at or below 10000 - snapshot-catchup-entries goes.
+        With the checkpoint at 20000, every segment whose entries all lie at or below 10000 -
+        snapshot-catchup-entries goes: two checkpoints are kept, and the log above the older one.
 
-    A checkpoint counts once its mark is durable in the log; the log below it is then dispensable.
+    A checkpoint counts once its mark is durable in the log. The log below the oldest of those that are kept
+    (``checkpoints-kept``) is dispensable, but for members that are being sent a snapshot.
 
 Not implemented
     Incremental checkpoints: each one is a whole copy.

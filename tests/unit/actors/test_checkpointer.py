@@ -10,7 +10,7 @@ from zetcd.actors.checkpointer import Checkpointer, CheckpointPauses
 from zetcd.apply.tables import save_conf_state
 from zetcd.config import Config, SnapshotConfig
 from zetcd.messages.raft import ConfState, SnapshotMetadata
-from zetcd.messages.snapshot import CheckpointMark, CheckpointMarked, LogSize
+from zetcd.messages.snapshot import CheckpointMark, CheckpointMarked, CheckpointsKept, LogSize
 from zetcd.mvcc.state import load_state, save_state
 from zetcd.runtime.checkpoint_files import CheckpointFiles, TablesDescription
 from zetcd.runtime.clock import ManualClock
@@ -78,6 +78,9 @@ class Bench:
         self.store = Store(self.disk)
         self.clock = ManualClock()
         self.marks: list[CheckpointMark] = []
+        #: What wal was told of the log that the kept checkpoints need.
+        self.kept: list[int] = []
+        self.is_wal_there = True
         self.checkpointer = self.restarted()
 
     def restarted(self) -> Checkpointer:
@@ -87,9 +90,12 @@ class Bench:
             config, self.files, clock=self.clock, send_to_wal=self._send, pauses=CheckpointPauses()
         )
 
-    def _send(self, mark: CheckpointMark) -> bool:
-        self.marks.append(mark)
-        return True
+    def _send(self, message: CheckpointMark | CheckpointsKept) -> bool:
+        if isinstance(message, CheckpointMark):
+            self.marks.append(message)
+        else:
+            self.kept.append(message.index)
+        return self.is_wal_there
 
     def log(self, marked_index: int = 0) -> None:
         self.checkpointer.log_size(LogSize(100, marked_index, 1000))
@@ -180,3 +186,43 @@ def test_a_mark_whose_confirmation_was_lost_is_seen_in_the_size_of_the_log(bench
     bench.store.apply(40)
     bench.turns(14)
     assert bench.indexes() == [20, 40]
+
+
+def make(bench: Bench, index: int) -> None:
+    """Make a checkpoint and confirm its mark."""
+    bench.store.apply(index)
+    bench.clock.seconds += 10.0
+    bench.turns(14)
+    assert bench.indexes()[-1] == index
+    bench.checkpointer.marked(CheckpointMarked(SnapshotMetadata(index, 1, CONF_STATE), 1))
+    bench.log(index)
+
+
+def test_the_log_is_kept_above_the_oldest_checkpoint_that_is(bench: Bench) -> None:
+    """If the newest is damaged, a restart begins with the one before, and replays what follows it."""
+    bench.log()
+    for index in (20, 40, 60):
+        make(bench, index)
+    assert bench.indexes() == [40, 60]
+    # Before the second one there was nothing but the whole log to fall back to.
+    assert bench.kept == [0, 0, 20, 40]
+
+
+def test_a_new_wal_is_told_what_the_checkpoints_need(bench: Bench) -> None:
+    bench.log()
+    for index in (20, 40):
+        make(bench, index)
+    bench.kept.clear()
+    bench.checkpointer.wal_started()
+    bench.log(40)
+    bench.log(40)
+    assert bench.kept == [20]
+
+
+def test_what_wal_could_not_be_told_is_said_again(bench: Bench) -> None:
+    bench.is_wal_there = False
+    bench.log()
+    bench.is_wal_there = True
+    bench.log()
+    bench.log()
+    assert bench.kept == [0, 0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from zetcd.actors.actor import RAFT, SNAPSHOT, SUPERVISOR, WAL
+from zetcd.actors.log_release import DEFAULT_RELEASE, ReleaseOptions
 from zetcd.actors.wal_actor import INBOX, WalActor, founding_append
 from zetcd.config import Config, WalConfig
 from zetcd.errors import DiskFailed
@@ -26,7 +27,7 @@ from zetcd.messages.raft import (
     StorageAppendResp,
     VoteResp,
 )
-from zetcd.messages.snapshot import CheckpointMark, CheckpointMarked
+from zetcd.messages.snapshot import CheckpointMark, CheckpointMarked, CheckpointsKept, LogRelease
 from zetcd.messages.storage import Appended, LogRead, LogReadResp, StorageAppend, WalState
 from zetcd.runtime.clock import ManualClock
 from zetcd.runtime.log_storage import LogOptions, open_log
@@ -322,31 +323,93 @@ def test_a_mark_does_not_wait_for_raft(node: Node) -> None:
     assert [each.snapshot for each in told] == [mark]
 
 
-def test_entries_below_a_mark_are_kept_for_followers_a_little_behind(node: Node) -> None:
-    node.actor.close()
-    node.disk.unlock_all()
-    options = LogOptions(cluster_id=1, member_id=2, segment_bytes=512)
-    node.actor = WalActor(
-        MemoryMailbox(node.post, WAL, 2),
-        node.clock,
-        open_log(node.disk, "/small", options),
-        WalConfig(),
-        node_id=2,
-        sender=MemoryPeerSender(node.network, 2),
-        catchup_entries=5,
-    )
-    snapshot = MemoryMailbox(node.post, SNAPSHOT, 1)
-    for each in (node.raft, snapshot):
-        each.greet(WAL)
-    for _ in range(2):
-        node.turn()
-        node.received(snapshot)
-    for index in range(1, 21):
-        node.send(append(index, data=bytes(100)))
-    mark = SnapshotMetadata(15, 1, ConfState((2,)))
-    assert snapshot.send(WAL, CheckpointMark(mark))
-    for _ in range(20):
-        node.turn()
-    told = [each for each in node.received(snapshot) if isinstance(each, CheckpointMarked)]
-    assert [each.snapshot for each in told] == [mark]
-    assert 1 < told[0].first_index <= 15 - 5 + 1
+# --- what may go of the log --------------------------------------------------------------------------
+
+
+class Releasing:
+    """A wal actor whose log of 20 entries has small segments, and snapshot beside raft."""
+
+    def __init__(self, node: Node, release: ReleaseOptions = DEFAULT_RELEASE) -> None:
+        self._node = node
+        node.actor.close()
+        node.disk.unlock_all()
+        options = LogOptions(cluster_id=1, member_id=2, segment_bytes=512)
+        self.storage = open_log(node.disk, "/small", options)
+        node.actor = WalActor(
+            MemoryMailbox(node.post, WAL, 2),
+            node.clock,
+            self.storage,
+            WalConfig(),
+            node_id=2,
+            sender=MemoryPeerSender(node.network, 2),
+            release=release,
+        )
+        self.snapshot = MemoryMailbox(node.post, SNAPSHOT, 1)
+        for each in (node.raft, self.snapshot):
+            each.greet(WAL)
+        for _ in range(2):
+            node.turn()
+            node.received(self.snapshot)
+        for index in range(1, 21):
+            node.send(append(index, data=bytes(100)))
+
+    def first_index(
+        self, *, mark: int = 0, kept: int | None = None, released: int | None = None
+    ) -> int:
+        """Return where the log begins after wal was told this."""
+        if mark:
+            self.snapshot.send(WAL, CheckpointMark(SnapshotMetadata(mark, 1, ConfState((2,)))))
+        if kept is not None:
+            self.snapshot.send(WAL, CheckpointsKept(kept))
+        if released is not None:
+            self._node.raft.send(WAL, LogRelease(released))
+        said = [message for _ in range(20) for message in self._node.turn()]
+        marked = [each for each in said if isinstance(each, CheckpointMarked)]
+        if marked:
+            assert marked[-1].first_index == self.storage.start_index
+        return self.storage.start_index
+
+
+def test_snapshot_and_raft_are_told_of_a_mark_before_anything_goes(node: Node) -> None:
+    """raft offers the checkpoint from then on: it offers nothing behind which the log is about to go."""
+    releasing = Releasing(node)
+    node.received(releasing.snapshot)
+    assert releasing.first_index(mark=15) == 1
+    told = [each for each in node.received(releasing.snapshot) if type(each) is CheckpointMarked]
+    assert told == [CheckpointMarked(SnapshotMetadata(15, 1, ConfState((2,))), 1)]
+
+
+def test_the_log_goes_when_neither_checkpoints_nor_members_need_it(node: Node) -> None:
+    releasing = Releasing(node)
+    assert releasing.first_index(mark=15, kept=15) == 1
+    assert releasing.first_index(released=15) == 16
+
+
+def test_the_log_of_a_member_on_its_way_stays(node: Node) -> None:
+    releasing = Releasing(node)
+    assert 1 < releasing.first_index(mark=15, kept=15, released=8) <= 9
+    assert releasing.first_index(released=15) == 16
+
+
+def test_the_log_that_an_older_checkpoint_needs_stays(node: Node) -> None:
+    releasing = Releasing(node)
+    assert releasing.first_index(mark=15, kept=0, released=15) == 1
+    assert 1 < releasing.first_index(kept=8) <= 9
+
+
+def test_what_is_kept_for_a_member_alone_is_bounded(node: Node) -> None:
+    releasing = Releasing(node, ReleaseOptions(held_bytes_max=1024))
+    assert 9 < releasing.first_index(mark=15, kept=15, released=8) <= 16
+
+
+def test_the_word_of_a_raft_that_is_gone_is_void(node: Node) -> None:
+    releasing = Releasing(node)
+    releasing.first_index(released=15)
+    node.raft = MemoryMailbox(node.post, RAFT, 2)
+    node.raft.greet(WAL)
+    assert releasing.first_index(mark=15, kept=15) == 1
+
+
+def test_entries_below_a_checkpoint_are_kept_for_followers_a_little_behind(node: Node) -> None:
+    releasing = Releasing(node, ReleaseOptions(catchup_entries=5))
+    assert 1 < releasing.first_index(mark=15, kept=15, released=15) <= 15 - 5 + 1

@@ -19,6 +19,7 @@ from zetcd.messages.raft import (
     PreVote,
     PreVoteResp,
     ReadIndexResp,
+    SnapshotFailed,
     SnapshotMetadata,
     StorageAppendResp,
     TimeoutNow,
@@ -56,6 +57,7 @@ def every_message(term: int, sender: int = 2) -> list[PeerMessage]:
         ForwardReadIndex(sender, 1, term, 1),
         ReadIndexResp(sender, 1, term, 1, 9),
         ForwardTransfer(sender, 1, term, 3),
+        SnapshotFailed(sender, 1, term, 4),
         StorageAppendResp(sender, 1, term, 9, 9),
     ]
 

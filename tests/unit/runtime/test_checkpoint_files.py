@@ -210,22 +210,44 @@ def test_an_abandoned_draft_does_not_hinder_the_next(disk: MemoryFileSystem) -> 
     assert disk.list_names(DIRECTORY) == [str(CheckpointName(10, 1))]
 
 
+def prune(files: CheckpointFiles, marked_index: int, *, keep: int) -> int:
+    """Remove what nobody needs, as a member does; return how many went."""
+    oldest = files.oldest_kept(marked_index=marked_index, keep=keep)
+    return 0 if oldest is None else files.prune(oldest)
+
+
 def test_pruning_keeps_the_newest_marked_and_everything_unmarked(disk: MemoryFileSystem) -> None:
     for index in (10, 20, 30, 40, 50):
         make(disk, index)
     files = files_on(disk)
-    assert files.prune(marked_index=40, keep=2) == 2
+    assert prune(files, 40, keep=2) == 2
     assert [name.index for name in files.names()] == [30, 40, 50]
-    assert files.prune(marked_index=40, keep=2) == 0
+    assert prune(files, 40, keep=2) == 0
+
+
+def test_with_fewer_marked_checkpoints_than_are_kept_none_is_dispensable(
+    disk: MemoryFileSystem,
+) -> None:
+    """Nor is the log below the only one."""
+    for index in (10, 20):
+        make(disk, index)
+    assert files_on(disk).oldest_kept(marked_index=10, keep=2) is None
+
+
+def test_what_is_known_to_be_damaged_does_not_count_as_kept(disk: MemoryFileSystem) -> None:
+    names = [make(disk, index).name for index in (10, 20, 30)]
+    files = files_on(disk)
+    assert files.oldest_kept(marked_index=30, keep=2) == names[1]
+    assert files.oldest_kept(marked_index=30, keep=2, damaged=names[1:2]) == names[0]
 
 
 def test_a_removed_checkpoint_stays_readable_where_it_is_open(disk: MemoryFileSystem) -> None:
     info = make(disk, 10)
     files = files_on(disk)
     verification = files.verification(info.name)
-    files.prune(marked_index=10, keep=1)
+    prune(files, 10, keep=1)
     make(disk, 20)
-    assert files.prune(marked_index=20, keep=1) == 1
+    assert prune(files, 20, keep=1) == 1
     while verification.step():
         pass
 
@@ -237,7 +259,7 @@ class PowerLost(Exception):
     """The machine stops now."""
 
 
-LAST_INDEX = 45
+LAST_INDEX = 60
 
 
 def append(storage: LogStorage, first: int, last: int) -> None:
@@ -252,19 +274,21 @@ def open_wal(disk: MemoryFileSystem) -> LogStorage:
 
 
 def live(disk: MemoryFileSystem, acknowledged: list[int]) -> None:
-    """Log, two checkpoints with their marks, segments released, old checkpoints removed."""
+    """Log, three checkpoints with their marks, segments released, old checkpoints removed."""
     storage, files = open_wal(disk), files_on(disk)
     files.prepare()
-    for first, last in ((1, 15), (16, 30), (31, LAST_INDEX)):
+    for first, last in ((1, 15), (16, 30), (31, 45), (46, LAST_INDEX)):
         append(storage, first, last)
         acknowledged.append(last)
         if last == LAST_INDEX:
             break
         info = make(disk, last)
         storage.append([StorageAppend(snapshot=info.snapshot)])
-        while storage.release(max(0, last - 5), segments_max=1):
-            pass
-        files.prune(marked_index=last, keep=2)
+        oldest = files.oldest_kept(marked_index=last, keep=2)
+        if oldest is not None:
+            while storage.release(max(0, oldest.index - 5), segments_max=1):
+                pass
+            files.prune(oldest)
 
 
 def check(disk: MemoryFileSystem, acknowledged: list[int]) -> None:
