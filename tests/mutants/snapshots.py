@@ -71,6 +71,22 @@ SNAPSHOTS: Final = (
         ),
     ),
     Mutant(
+        "snapshot that is here taken unseen",
+        "a member begins its log anew with a checkpoint of the right name, which the disk has damaged",
+        (
+            Edit(
+                "zetcd/actors/snapshot_transfer.py",
+                "            self._present = _Present(offer, self._files.verification(name))\n",
+                "            self._files.verification(name).close()\n"
+                "            self._send_to_raft(SnapshotFetched(offer))\n",
+            ),
+        ),
+        NamedTests(
+            ("tests/unit/actors/test_snapshot_transfer.py",),
+            "the simulator's disks damage no checkpoints",
+        ),
+    ),
+    Mutant(
         "snapshot's ConfState forgotten",
         "a member that installs a snapshot goes on with the membership of its old log",
         (

@@ -287,7 +287,7 @@ class Checkpointer:
 
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Return what `zetcd status` shows of checkpoints; sorted."""
-        newest = self._newest
+        newest, size = self._newest, self._log_size
         return (
             ("checkpoint_bytes", "0" if newest is None else str(newest.trailer.file_bytes)),
             ("checkpoint_index", "0" if newest is None else str(newest.snapshot.index)),
@@ -296,6 +296,7 @@ class Checkpointer:
             ("checkpoints_failed", str(self._failed_count)),
             ("checkpoints_made", str(self._made_count)),
             ("is_checkpointing", str(self._draft is not None).lower()),
+            ("log_bytes_since_mark", str(0 if size is None else size.bytes_since_mark)),
         )
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ has its name; of a failed one, why. The leader hears of that and offers again, s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
@@ -24,7 +24,7 @@ from zetcd.messages.snapshot import (
     SnapshotRequest,
     SnapshotServer,
 )
-from zetcd.runtime.checkpoint_files import CheckpointFiles
+from zetcd.runtime.checkpoint_files import CheckpointFiles, Verification
 from zetcd.runtime.clock import Clock
 from zetcd.runtime.files import File
 from zetcd.runtime.incoming_checkpoint import IncomingCheckpoint
@@ -78,6 +78,13 @@ def advertised_urls(config: Config, bound: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"tcp://{shown}:{urlsplit(url).port}" for url in bound)
 
 
+class _Present(NamedTuple):
+    """A checkpoint that is here already and is offered."""
+
+    offer: InstallSnapshot
+    verification: Verification
+
+
 class SnapshotTransfer:
     """Both halves: one transfer in, any number out."""
 
@@ -103,6 +110,8 @@ class SnapshotTransfer:
         self._open: dict[bytes, tuple[CheckpointInfo, File]] = {}
         self._receiver: Receiver | None = None
         self._incoming: IncomingCheckpoint | None = None
+        #: What is offered and was here already, while it is verified.
+        self._present: _Present | None = None
         #: Digest that what has been received must have, while it is verified; empty = not yet.
         self._verifying = b""
         self._began = 0.0
@@ -118,24 +127,65 @@ class SnapshotTransfer:
     # --- fetching ----------------------------------------------------------------------------------
 
     def fetch(self, offer: InstallSnapshot, now: float) -> None:
-        """Fetch what a leader offers, unless it is here; one at a time, the first one first."""
-        name = name_of(offer.snapshot)
-        if name in self._files.names():
-            self._send_to_raft(SnapshotFetched(offer))
-        elif self._receiver is not None:
+        """Fetch what a leader offers, unless it is here and whole; one at a time, the first one first."""
+        if self._receiver is not None:
             # The same one, or another: what is on its way is nearer than what is not.
             self._receiver.offer = self._newer_offer(self._receiver.offer, offer)
-        elif offer.source_urls:
-            self._incoming = IncomingCheckpoint(self._files, name)
-            held = self._incoming.held
-            self._receiver = Receiver(receiving_options(self._config), offer, held, now)
-            self._began = now
-            self._log.info(
-                "fetching a snapshot",
-                index=name.index,
-                source=offer.source_urls[0],
-                held_bytes=held.length,
+        elif self._present is not None:
+            self._present = self._present._replace(
+                offer=self._newer_offer(self._present.offer, offer)
             )
+        elif name_of(offer.snapshot) in self._files.names():
+            self._examine(offer, now)
+        else:
+            self._begin_fetch(offer, now)
+
+    def _begin_fetch(self, offer: InstallSnapshot, now: float) -> None:
+        if not offer.source_urls:
+            return
+        name = name_of(offer.snapshot)
+        self._incoming = IncomingCheckpoint(self._files, name)
+        held = self._incoming.held
+        self._receiver = Receiver(receiving_options(self._config), offer, held, now)
+        self._began = now
+        self._log.info(
+            "fetching a snapshot",
+            index=name.index,
+            source=offer.source_urls[0],
+            held_bytes=held.length,
+        )
+
+    def _examine(self, offer: InstallSnapshot, now: float) -> None:
+        """Begin to verify what is here: raft would begin its log anew on the strength of it."""
+        name = name_of(offer.snapshot)
+        try:
+            self._present = _Present(offer, self._files.verification(name))
+        except (CorruptCheckpoint, FileNotFoundError) as error:
+            self._fetch_instead(offer, error, now)
+
+    def _advance_examination(self, present: _Present, now: float) -> None:
+        try:
+            if present.verification.step():
+                return
+        except CorruptCheckpoint as error:
+            self._end_examination()
+            self._fetch_instead(present.offer, error, now)
+            return
+        self._end_examination()
+        self._send_to_raft(SnapshotFetched(present.offer))
+
+    def _end_examination(self) -> None:
+        if self._present is not None:
+            self._present.verification.close()
+            self._present = None
+
+    def _fetch_instead(self, offer: InstallSnapshot, error: Exception, now: float) -> None:
+        """Remove what is damaged and fetch it."""
+        name = name_of(offer.snapshot)
+        if isinstance(error, CorruptCheckpoint):
+            self._log.error("a checkpoint is damaged", checkpoint=str(name), error=str(error))
+            self._files.remove(name)
+        self._begin_fetch(offer, now)
 
     @staticmethod
     def _newer_offer(current: InstallSnapshot, offer: InstallSnapshot) -> InstallSnapshot:
@@ -268,6 +318,8 @@ class SnapshotTransfer:
     def advance(self, now: float) -> None:
         """Send and fetch what can be sent and fetched now."""
         self._advance_send(now)
+        if self._present is not None:
+            self._advance_examination(self._present, now)
         if self._receiver is not None and self._incoming is not None:
             self._advance_fetch(self._receiver, self._incoming, now)
         else:
@@ -276,7 +328,7 @@ class SnapshotTransfer:
 
     def wake_at(self) -> float:
         """Return when `advance` has something to do without input; infinity = never."""
-        if self._verifying:
+        if self._verifying or self._present is not None:
             return 0.0
         fetch_at = float("inf") if self._receiver is None else self._receiver.wake_at()
         return min(self._sender.wake_at(), fetch_at)
@@ -293,6 +345,7 @@ class SnapshotTransfer:
 
     def close(self) -> None:
         """Give up what is under way; what was received is kept for another try."""
+        self._end_examination()
         self._stop_fetch()
         for receiver in list(self._open):
             self._close_file(receiver)

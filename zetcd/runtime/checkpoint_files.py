@@ -343,6 +343,11 @@ class CheckpointFiles:
         whole = [name for name in marked if name not in damaged]
         return whole[-keep] if len(whole) >= keep else None
 
+    def remove(self, name: CheckpointName) -> None:
+        """Remove a checkpoint that is damaged, durably."""
+        self.filesystem.unlink(self.path(str(name)))
+        self.filesystem.sync_directory(self.directory)
+
     def prune(self, oldest: CheckpointName) -> int:
         """Remove the checkpoints that are older than ``oldest``; return how many went."""
         dispensable = [name for name in self.names() if name < oldest]
