@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final, NoReturn
 
 from zetcd.errors import DataDirMismatch, DiskFailed, InvariantViolation, WalCorruption
@@ -343,13 +343,17 @@ class LogStorage:
         return sum(self._segments[number].end.offset for number in held)
 
     def _dispensable(self, index: Index) -> list[int]:
-        """Return the segments that hold nothing above ``index``, but for the one being written."""
+        """Return the oldest segments that hold nothing above ``index``, but for the one being written.
+
+        What is behind a segment that must stay stays too: overwritten entries may have lower indexes
+        there, but a gap in the log would be corruption.
+        """
         segments = self._segments
-        return [
-            number
-            for number, following in pairwise(sorted(segments))
-            if segments[following].header.first_index - 1 <= index
-        ]
+        pairs = takewhile(
+            lambda pair: segments[pair[1]].header.first_index - 1 <= index,
+            pairwise(sorted(segments)),
+        )
+        return [number for number, _ in pairs]
 
     # --- read ----------------------------------------------------------------------------------
 

@@ -282,6 +282,21 @@ def test_release_deletes_whole_segments_and_the_log_still_opens(disk: MemoryFile
         assert each.state().snapshot.index == 20
 
 
+def test_release_never_leaves_a_gap(disk: MemoryFileSystem) -> None:
+    """After entries were overwritten, a later segment may hold lower indexes than an earlier one."""
+    storage = opened(disk)
+    for index in range(1, 31):
+        storage.append([appended(index, index, data=bytes(300))])
+    for index in range(5, 31):
+        storage.append([appended(index, index, term=2, data=bytes(300))])
+    first_indexes = [int(name.split("-")[1].split(".")[0], 16) for name in segments(disk)]
+    assert first_indexes != sorted(first_indexes)
+    storage.append([mark(12, term=2)])
+    assert storage.release(12) > 0
+    again = reopened(disk, storage)
+    assert [entry.term for entry in again.read(13, 31, 1 << 20)] == [2] * 18
+
+
 def test_release_beyond_the_checkpoint_is_refused(disk: MemoryFileSystem) -> None:
     storage = opened(disk)
     storage.append([appended(1, 9)])
@@ -328,7 +343,7 @@ def test_a_log_that_a_snapshot_replaced_opens_whatever_was_released_of_it(
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=200)
 def test_a_log_that_is_opened_again_says_the_same(data: st.DataObject) -> None:
     """Whatever was appended, overwritten, replaced by snapshots and released before."""
     disk = MemoryFileSystem()
