@@ -4,6 +4,7 @@
     stage 2  raft           hands leadership over, so that nobody waits for an election
     stage 3  apply, watch   finish what was committed; apply closes LMDB
     stage 4  wal            syncs and closes the log
+    stage 5  peer-tls       carried to other members what all of these said; has no time of its own
 
 Invariants
     - A stage begins when every actor of the earlier ones has ended, or has had its time.
@@ -26,10 +27,11 @@ _STAGES: Final = (
     (ActorRole.RAFT,),
     (ActorRole.APPLY, ActorRole.WATCH, ActorRole.SNAPSHOT),
     (ActorRole.WAL,),
+    (ActorRole.PEER_TLS,),
 )
 #: Part of the drain time that has passed when the stage, finished or not, gives way to the next.
 #: Raft has the most: a leadership transfer needs two round trips and the new leader's disk.
-_STAGE_ENDS: Final = (0.25, 0.65, 0.85, 0.95)
+_STAGE_ENDS: Final = (0.25, 0.65, 0.85, 0.95, 0.95)
 
 
 class ShutdownRequest(NamedTuple):

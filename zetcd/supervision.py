@@ -15,24 +15,25 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 import zmq
 
 from zetcd import __version__, etcd_lines, telemetry
 from zetcd.actors.entry import MODULES, run_actor
 from zetcd.config import Config
-from zetcd.config.urls import TLS_SCHEMES, names_file
+from zetcd.config.urls import names_file
 from zetcd.errors import ExitCode, ZetcdError, exit_code_of, require_asserts
 from zetcd.gateway.urls import all_urls
+from zetcd.runtime.certificates import with_certificates
 from zetcd.runtime.clock import SystemClock
 from zetcd.runtime.identity import identified
 from zetcd.runtime.listening import check_listen_urls
 from zetcd.runtime.mailbox import Address
+from zetcd.runtime.peer_tunnel import with_tunnel
 from zetcd.runtime.process import (
     process_age_seconds,
     raise_descriptor_limit,
@@ -44,10 +45,8 @@ from zetcd.runtime.runtime_directory import (
     make_private_directory,
     remove_runtime_dir,
 )
-from zetcd.runtime.self_signed import self_signed
 from zetcd.runtime.spawner import Spawner, SpawnerGone
 from zetcd.runtime.stop_signals import arrived, stop_signals
-from zetcd.runtime.tls import check_files
 from zetcd.supervisor import Supervisor, actor_addresses
 
 #: Descriptors that an actor needs beside those of its clients, with room to spare.
@@ -142,39 +141,6 @@ def run_node(
     return ending
 
 
-def _with_certificates(config: Config) -> Config:
-    """Return the configuration with certificates that were made if need be, all of them checked.
-
-    Raises:
-        ConfigError: a file cannot be used.
-    """
-    security = config.client_transport_security
-    urls = (
-        *config.listen_client_urls,
-        *config.listen_client_http_urls,
-        *config.listen_metrics_urls,
-    )
-    secure = [url for url in urls if url.partition("://")[0] in TLS_SCHEMES]
-    log = telemetry.get_logger()
-    if security.cert_file and len(secure) < len(urls):
-        log.warning("certificates are not used for client URLs without TLS", urls=urls)
-    if not secure:
-        return config
-    if security.auto_tls and security.cert_file:
-        log.warning("ignoring client auto TLS since certs given")
-    elif security.auto_tls:
-        hosts = [urlsplit(url).hostname or "localhost" for url in secure if not names_file(url)]
-        directory = Path(config.data_dir) / "fixtures" / "client"
-        certificate, key = self_signed(
-            directory, hosts or ["localhost"], config.self_signed_cert_validity
-        )
-        log.warning("clients cannot know this member by its self-signed certificate")
-        security = replace(security, cert_file=str(certificate), key_file=str(key))
-        config = replace(config, client_transport_security=security)
-    check_files(config, security, "client-transport-security")
-    return config
-
-
 def _say_as_etcd(config: Config, lines: Iterable[etcd_lines.Line]) -> None:
     """Log what tools wait for in etcd's log, if it is to be like etcd's."""
     if config.logger == "zap":
@@ -204,7 +170,17 @@ def _supervise(
     runtime_dir = Path(config.runtime_dir)
     make_private_directory(runtime_dir, "runtime-dir")
     clear_sockets(runtime_dir)
-    config = _with_certificates(config)
+    with with_tunnel(with_certificates(config)) as prepared:
+        _check_listening(prepared)
+        known = identified(prepared, signals)
+        if known is None:
+            data.close()
+            return Ending(ExitCode.OK, next(iter(arrived(signals)), None))
+        return _run(known, program, data, signals=signals, began=began, notify_socket=notify_socket)
+
+
+def _check_listening(config: Config) -> None:
+    """Refuse addresses that this machine or another process does not give; raises as `check_listen_urls`."""
     native_urls = all_urls(config.listen_native_client_urls, config.gateway.native_processes)
     etcd_urls = [
         (key, url)
@@ -223,11 +199,17 @@ def _supervise(
             *etcd_urls,
         ]
     )
-    known = identified(config, signals)
-    if known is None:
-        data.close()
-        return Ending(ExitCode.OK, next(iter(arrived(signals)), None))
-    config = known
+
+
+def _run(
+    config: Config,
+    program: ActorProgram,
+    data: DataDirectory,
+    *,
+    signals: int,
+    began: float,
+    notify_socket: str,
+) -> Ending:
     program.preload()
     addresses = {str(each): each for each in actor_addresses(config)}
     spawner = Spawner.start(
@@ -252,5 +234,5 @@ def _supervise(
         spawner.close()
         if context is not None:
             context.destroy(linger=0)
-        remove_runtime_dir(runtime_dir)
+        remove_runtime_dir(Path(config.runtime_dir))
         data.close()

@@ -75,7 +75,8 @@ def actor_addresses(config: Config) -> tuple[Address, ...]:
         ActorRole.WATCH,
         ActorRole.SNAPSHOT,
     )
-    return (*(Address(role) for role in roles), *gateway_addresses(config))
+    tls = (Address(ActorRole.PEER_TLS),) if config.has_peer_tls() else ()
+    return (*(Address(role) for role in roles), *tls, *gateway_addresses(config))
 
 
 class Supervisor:

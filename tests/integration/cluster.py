@@ -74,6 +74,7 @@ class Node:
         self.name = name
         self.directory = directory
         self.client_port, self.peer_port, self.native_port = ports
+        self.peer_scheme = "tcp"
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = directory / "log"
         self.config_path = directory / "config.toml"
@@ -84,7 +85,7 @@ class Node:
 
     @property
     def peer_url(self) -> str:
-        return f"tcp://127.0.0.1:{self.peer_port}"
+        return f"{self.peer_scheme}://127.0.0.1:{self.peer_port}"
 
     @property
     def data_dir(self) -> Path:
@@ -252,6 +253,7 @@ class Cluster:
         size: int = 3,
         extra: str = "",
         extra_of: Mapping[int, str] | None = None,
+        peer_scheme: str = "tcp",
     ) -> None:
         """Write the configurations; ``extra`` for all nodes, ``extra_of`` for single ones."""
         ports = free_ports(3 * size)
@@ -259,6 +261,8 @@ class Cluster:
             Node(f"node{each}", directory / f"node{each}", ports[3 * each : 3 * each + 3])
             for each in range(size)
         ]
+        for node in self.nodes:
+            node.peer_scheme = peer_scheme
         initial_cluster = ",".join(f"{node.name}={node.peer_url}" for node in self.nodes)
         for number, node in enumerate(self.nodes):
             node.write_config(initial_cluster, extra + (extra_of or {}).get(number, ""))

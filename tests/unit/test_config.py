@@ -452,6 +452,60 @@ def test_what_http_cannot_do_is_said(text: str, key: str, why: str) -> None:
     assert why in problems_of(text)[key]
 
 
+# --- TLS between members ---------------------------------------------------------------------------
+
+PEER_HTTPS = 'listen-peer-urls = "https://127.0.0.1:2380"\n'
+PEER_SECTION = "[peer-transport-security]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "why"),
+    [
+        (
+            PEER_HTTPS,
+            "listen-peer-urls",
+            "cannot listen on TLS for 127.0.0.1:2380: KeyFile and CertFile are not presented",
+        ),
+        (
+            PEER_SECTION + 'cert-file = "c"',
+            "peer-transport-security",
+            "KeyFile and CertFile must both be present[key: , cert: c]",
+        ),
+        (
+            PEER_SECTION + 'key-file = "k"',
+            "peer-transport-security",
+            "KeyFile and CertFile must both be present[key: k, cert: ]",
+        ),
+        (
+            PEER_SECTION + 'client-key-file = "k"',
+            "peer-transport-security",
+            "ClientKeyFile and ClientCertFile must both be present or both absent: key: k, cert: ]",
+        ),
+        (
+            PEER_SECTION + 'allowed-cn = ["a"]\nallowed-hostname = ["b"]',
+            "peer-transport-security",
+            "AllowedCNs and AllowedHostnames are mutually exclusive",
+        ),
+        (
+            'initial-advertise-peer-urls = "https://127.0.0.1:2"\ninitial-cluster = "default=https://127.0.0.1:2"',
+            "initial-advertise-peer-urls",
+            "this member listens for others without",
+        ),
+    ],
+)
+def test_what_members_certificates_lack_is_said(text: str, key: str, why: str) -> None:
+    assert why in problems_of(text)[key]
+
+
+def test_members_have_tls_if_a_url_or_a_setting_says_so() -> None:
+    assert not parse_config("").has_peer_tls()
+    assert parse_config(PEER_HTTPS + PEER_SECTION + "auto-tls = true").has_peer_tls()
+    # Others may come to have it.
+    assert parse_config(PEER_SECTION + 'trusted-ca-file = "ca"').has_peer_tls()
+    others = 'name = "a"\ninitial-cluster = "a=tcp://127.0.0.1:2380,b=https://127.0.0.1:3"'
+    assert parse_config(others).has_peer_tls()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "[::]"])
 def test_native_clients_in_clear_off_this_machine_need_consent(host: str) -> None:
     text = f'listen-native-client-urls = "tcp://{host}:2382"\nadvertise-native-client-urls = "tcp://a:1"\n'

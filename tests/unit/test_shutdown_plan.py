@@ -37,6 +37,19 @@ def test_each_stage_begins_when_the_one_before_has_ended() -> None:
     assert plan.to_kill(100.0) == ()
 
 
+def test_what_carries_the_words_of_others_stops_last() -> None:
+    relay: ActorKey = (ActorRole.PEER_TLS, 0)
+    plan = ShutdownPlan((*ALL, relay), 10.0, 2.0)
+    for stage in (GATEWAYS, (RAFT,), (APPLY, WATCH), (WAL,)):
+        assert asked(plan, 10.0) == stage
+        for each in stage:
+            plan.exited(each)
+    assert not plan.is_done()
+    assert asked(plan, 10.0) == (relay,)
+    plan.exited(relay)
+    assert plan.is_done()
+
+
 def test_a_stage_that_does_not_end_gives_way() -> None:
     plan = ShutdownPlan(ALL, 10.0, 2.0)
     assert asked(plan, 10.0) == GATEWAYS

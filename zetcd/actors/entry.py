@@ -33,6 +33,7 @@ MODULES: Final = {
     ActorRole.SNAPSHOT: "zetcd.actors.snapshot_actor",
     ActorRole.GATEWAY: "zetcd.actors.gateway_actor",
     ActorRole.ETCD_GATEWAY: "zetcd.actors.etcd_gateway_actor",
+    ActorRole.PEER_TLS: "zetcd.actors.peer_tls_actor",
 }
 
 

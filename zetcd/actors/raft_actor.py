@@ -95,6 +95,7 @@ from zetcd.raft.options import RaftStart
 from zetcd.raft.raw_node import RawNode
 from zetcd.raft.ready import Ready, SoftState
 from zetcd.runtime.mailbox import Address
+from zetcd.runtime.peer_routes import PeerRoutes
 from zetcd.runtime.peer_socket import KIND_CONTROL, KIND_JOIN, PeerLinks, ZmqPeerLinks
 from zetcd.scalars import Index, NodeID, RequestID
 
@@ -154,6 +155,7 @@ def build(setting: ActorSetting) -> tuple[Actor, Sequence[Pollable]]:
         cluster_id=config.cluster_id(),
         node_id=config.member_id(),
         frame_bytes_max=config.raft.peer_frame_bytes_max,
+        routes=PeerRoutes.of(config),
     )
     rng = random.Random()  # noqa: S311 - spreads election timeouts, protects no secret
     return RaftActor(setting, links, rng), (links,)

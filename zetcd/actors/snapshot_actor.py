@@ -32,9 +32,8 @@ from zetcd.actors.checkpointer import (
 )
 from zetcd.actors.divergence_check import DivergenceCheck
 from zetcd.actors.entry import ActorSetting
-from zetcd.actors.snapshot_transfer import SnapshotTransfer
+from zetcd.actors.snapshot_transfer import SnapshotTransfer, listen_url
 from zetcd.config import Config
-from zetcd.config.urls import peer_endpoint
 from zetcd.errors import NotCapable
 from zetcd.messages.base import Message
 from zetcd.messages.codec import UnionDecoder
@@ -59,6 +58,7 @@ from zetcd.runtime.files import OSFileSystem
 from zetcd.runtime.lmdb_backend import LmdbBackend
 from zetcd.runtime.lmdb_checkpoint import LmdbSource
 from zetcd.runtime.mailbox import Address
+from zetcd.runtime.peer_routes import PeerRoutes
 from zetcd.runtime.snapshot_socket import (
     SnapshotFetcher,
     SnapshotListener,
@@ -265,9 +265,10 @@ def build(setting: ActorSetting) -> tuple[Actor, Sequence[Pollable]]:
     files = CheckpointFiles(OSFileSystem(), config.snapshot_dir(), config.cluster_id())
     files.prepare()
     rng = Random()  # noqa: S311 - spreads comparisons in time, protects no secret
-    host = peer_endpoint(config.listen_peer_urls[0]).rpartition(":")[0]
-    listener = ZmqSnapshotListener(setting.context, (f"{host}:{config.snapshot.port}",))
-    fetcher = ZmqSnapshotFetcher(setting.context, config.snapshot.chunk_bytes)
+    listener = ZmqSnapshotListener(setting.context, (listen_url(config),))
+    fetcher = ZmqSnapshotFetcher(
+        setting.context, config.snapshot.chunk_bytes, PeerRoutes.of(config)
+    )
 
     def open_store() -> OpenedStore | None:
         map_bytes = config.map_bytes()

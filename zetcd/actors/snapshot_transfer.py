@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from zetcd.config import Config
+from zetcd.config.urls import is_secure, peer_endpoint
 from zetcd.errors import CorruptCheckpoint
 from zetcd.messages.base import Message
 from zetcd.messages.raft import InstallSnapshot
@@ -28,6 +29,7 @@ from zetcd.runtime.checkpoint_files import CheckpointFiles, Verification
 from zetcd.runtime.clock import Clock
 from zetcd.runtime.files import File
 from zetcd.runtime.incoming_checkpoint import IncomingCheckpoint
+from zetcd.runtime.peer_routes import Channel, inbound_path
 from zetcd.runtime.snapshot_socket import SnapshotFetcher, SnapshotListener
 from zetcd.snapshot.checkpoint_format import CheckpointInfo, CheckpointName, name_of
 from zetcd.snapshot.receiving import Receiver, ReceivingOptions
@@ -71,8 +73,26 @@ def receiving_options(config: Config) -> ReceivingOptions:
     )
 
 
+def listen_url(config: Config) -> str:
+    """Return where peers fetch: a port of its own, with TLS the one of ``listen-peer-urls``."""
+    if _secure_url(config):
+        return f"ipc://{inbound_path(config.runtime_dir, Channel.SNAPSHOT)}"
+    host = peer_endpoint(config.listen_peer_urls[0]).rpartition(":")[0]
+    return f"{host}:{config.snapshot.port}"
+
+
+def _secure_url(config: Config) -> str:
+    """Return the peer URL with TLS that others know of; empty = none."""
+    if not any(map(is_secure, config.listen_peer_urls)):
+        return ""
+    return next(filter(is_secure, config.initial_advertise_peer_urls), "")
+
+
 def advertised_urls(config: Config, bound: tuple[str, ...]) -> tuple[str, ...]:
     """Return where peers reach this member: the host they know for raft, the port that was bound."""
+    secure = _secure_url(config)
+    if secure:
+        return (secure,)
     host = urlsplit(config.initial_advertise_peer_urls[0]).hostname or ""
     shown = f"[{host}]" if ":" in host else host
     return tuple(f"tcp://{shown}:{urlsplit(url).port}" for url in bound)

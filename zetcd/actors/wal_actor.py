@@ -49,6 +49,7 @@ from zetcd.runtime.clock import Clock
 from zetcd.runtime.files import OSFileSystem
 from zetcd.runtime.log_storage import TAIL_BYTES, LogOptions, LogStorage, open_log
 from zetcd.runtime.mailbox import Address, Mailbox
+from zetcd.runtime.peer_routes import PeerRoutes
 from zetcd.runtime.peer_socket import PeerSender, ZmqPeerSender
 from zetcd.scalars import Index, NodeID
 
@@ -119,7 +120,10 @@ def build(setting: ActorSetting) -> tuple[Actor, Sequence[Pollable]]:
         seconds=round(setting.clock.now() - started, 3),
     )
     sender = ZmqPeerSender(
-        setting.context, cluster_id=config.cluster_id(), node_id=config.member_id()
+        setting.context,
+        cluster_id=config.cluster_id(),
+        node_id=config.member_id(),
+        routes=PeerRoutes.of(config),
     )
     return WalActor(
         setting.mailbox,

@@ -9,6 +9,7 @@ from typing import Final
 from zetcd.config.auto_compaction import REVISION, parse_retention
 from zetcd.config.cipher_suites import unknown_suites
 from zetcd.config.membership_id import member_id_of
+from zetcd.config.peer_security import check_peer_security
 from zetcd.config.rules import check_section, format_duration, key_of, shown
 from zetcd.config.sections import KIB
 from zetcd.config.tree import SECTIONS, Config
@@ -328,6 +329,14 @@ def _check_tls(config: Config) -> Iterator[Problem]:
             )
 
 
+def _check_peer_tls(config: Config) -> Iterator[Problem]:
+    yield from check_peer_security(
+        config.peer_transport_security,
+        listening=config.listen_peer_urls,
+        advertised=config.initial_advertise_peer_urls,
+    )
+
+
 def _check_not_implemented(config: Config) -> Iterator[Problem]:
     if config.enable_pprof:
         yield Problem(
@@ -343,22 +352,6 @@ def _check_not_implemented(config: Config) -> Iterator[Problem]:
             "histograms of each method are not implemented yet",
             'set "basic"',
         )
-    if config.peer_transport_security.is_any_set:
-        yield Problem(
-            "peer-transport-security",
-            "",
-            "TLS between members is not implemented yet: they would talk in clear",
-            "remove it, and keep the members on a network of their own",
-        )
-    for name in ("listen_peer_urls", "initial_advertise_peer_urls"):
-        for url in getattr(config, name):
-            if url.startswith("https://"):
-                yield Problem(
-                    key_of(name),
-                    shown(url),
-                    "TLS between members is not implemented yet",
-                    "use http",
-                )
 
 
 _CHECKS: Final[tuple[Callable[[Config], Iterable[Problem]], ...]] = (
@@ -370,6 +363,7 @@ _CHECKS: Final[tuple[Callable[[Config], Iterable[Problem]], ...]] = (
     _check_membership,
     _check_limits,
     _check_tls,
+    _check_peer_tls,
     _check_retention,
     _check_not_implemented,
 )

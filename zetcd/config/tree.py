@@ -24,7 +24,7 @@ from zetcd.config.sections import (
     WalConfig,
     WatchConfig,
 )
-from zetcd.config.urls import parse_initial_cluster
+from zetcd.config.urls import is_secure, parse_initial_cluster
 from zetcd.scalars import NodeID, Ticks
 
 #: Bytes that ``quota-backend-bytes = 0`` stands for (etcd).
@@ -47,6 +47,17 @@ class MemberIdentity(NamedTuple):
 
     cluster_id: int
     member_id: NodeID
+
+
+class PeerTunnel(NamedTuple):
+    """Where the actors of a node give what goes to other members with TLS."""
+
+    #: A port of 127.0.0.1 at which SOCKS5 is spoken.
+    port: int
+    #: Whoever uses it must know this; only processes of the node do.
+    key: str
+    #: The listening socket, which every process of the node inherits.
+    descriptor: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +212,8 @@ class Config:
 
     #: Who this member is, if it has joined a running cluster; None = that follows from the settings.
     identity: MemberIdentity | None = None
+    #: The way to other members with TLS, once the node runs; None = it has none.
+    peer_tunnel: PeerTunnel | None = field(default=None, repr=False)
 
     # --- what follows from it -----------------------------------------------------------------
 
@@ -226,6 +239,13 @@ class Config:
         if self.identity is not None:
             return self.identity.cluster_id
         return cluster_id_of(member.id for member in self.initial_members())
+
+    def has_peer_tls(self) -> bool:
+        """Say whether this member knows, or may come to know, members that TLS leads to."""
+        founders = parse_initial_cluster(self.initial_cluster).values()
+        urls = [*self.listen_peer_urls, *self.initial_advertise_peer_urls]
+        urls += [url for founder in founders for url in founder]
+        return self.peer_transport_security.is_any_set or any(map(is_secure, urls))
 
     def raft_tick_seconds(self) -> float:
         """Return the length of one tick of raft's clock."""

@@ -12,7 +12,7 @@ _ANY_HOSTS: Final = ("0.0.0.0", "::", "*")  # noqa: S104 - recognised, not liste
 
 
 #: What peers' URLs may begin with. The scheme is part of the ids of member and cluster (as in etcd); what
-#: is spoken there is ZeroMQ, whatever it says.
+#: is spoken there is ZeroMQ, with https within TLS.
 PEER_SCHEMES: Final = ("tcp", "http", "https")
 #: What URLs of clients of the etcd API may begin with.
 CLIENT_SCHEMES: Final = ("http", "https", "unix", "unixs")
@@ -65,6 +65,11 @@ def parse_url(url: str, schemes: tuple[str, ...]) -> HostPort:
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
         raise ValueError("must end after the port")
     return HostPort(parts.hostname, port)
+
+
+def is_secure(url: str) -> bool:
+    """Say whether TLS is spoken at a URL."""
+    return url.partition("://")[0] in TLS_SCHEMES
 
 
 def names_file(url: str) -> bool:

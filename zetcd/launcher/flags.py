@@ -96,7 +96,7 @@ _NO_DISCOVERY: Final = "no discovery service is asked: the members would not fin
 _NO_BBOLT: Final = "about bbolt; zetcd keeps its store in LMDB"
 _NO_TRACING: Final = "nothing is traced"
 _CLIENT: Final = "client-transport-security."
-_NO_PEER_TLS: Final = "members do not use certificates yet: they would talk in clear"
+_PEER: Final = "peer-transport-security."
 
 
 def _member(table: _Table) -> None:
@@ -117,7 +117,7 @@ def _member(table: _Table) -> None:
         "listen-peer-urls",
         _URLS,
         "http://localhost:2380",
-        note="members talk ZeroMQ there: all members of a cluster must be zetcd",
+        note="members talk ZeroMQ there, with https in TLS: all members of a cluster must be zetcd",
     )
     table.acted("listen-client-urls", _URLS, "http://localhost:2379")
     table.acted("listen-client-http-urls", _URLS)
@@ -205,19 +205,19 @@ def _security(table: _Table) -> None:
     table.acted("client-cert-auth", _BOOL, "false", key=_CLIENT + "client-cert-auth")
     table.acted("client-cert-allowed-hostname", _STRINGS, key=_CLIENT + "allowed-hostname")
     table.acted("auto-tls", _BOOL, "false", key=_CLIENT + "auto-tls")
-    for name in (
-        "cert-file",
-        "key-file",
-        "client-cert-file",
-        "client-key-file",
-        "trusted-ca-file",
-        "crl-file",
-    ):
-        table.refused(f"peer-{name}", _STRING, "", _NO_PEER_TLS)
+    for name in ("cert-file", "key-file", "client-cert-file", "client-key-file"):
+        table.acted(f"peer-{name}", _STRING, key=_PEER + name, note="read again when it changes")
+    table.acted(
+        "peer-trusted-ca-file",
+        _STRING,
+        key=_PEER + "trusted-ca-file",
+        note="members need a certificate",
+    )
+    table.acted("peer-crl-file", _STRING, key=_PEER + "client-crl-file")
     for name in ("client-cert-auth", "auto-tls", "skip-client-san-verification"):
-        table.refused(f"peer-{name}", _BOOL, "false", _NO_PEER_TLS)
+        table.acted(f"peer-{name}", _BOOL, "false", key=_PEER + name)
     for name in ("cn", "hostname"):
-        table.refused(f"peer-cert-allowed-{name}", _STRINGS, "", _NO_PEER_TLS)
+        table.acted(f"peer-cert-allowed-{name}", _STRINGS, key=f"{_PEER}allowed-{name}")
     table.acted("self-signed-cert-validity", _UINT, "1", note="years")
     table.acted("cipher-suites", _STRINGS, note="Go's names; up to TLS 1.2")
     table.acted("tls-min-version", _STRING, "TLS1.2")

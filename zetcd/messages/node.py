@@ -44,6 +44,7 @@ class ActorRole(IntEnum):
     GATEWAY = 5
     ETCD_GATEWAY = 6
     SNAPSHOT = 7
+    PEER_TLS = 8
 
 
 class Role(IntEnum):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from zetcd.config.urls import CLIENT_SCHEMES, TLS_SCHEMES, names_file, parse_url, socket_path
+from zetcd.config.urls import CLIENT_SCHEMES, is_secure, names_file, parse_url, socket_path
 from zetcd.errors import PortInUse
 
 
@@ -21,12 +21,15 @@ class Listener(NamedTuple):
     is_secure: bool
 
 
-def bind_listeners(urls: Sequence[str], *, is_shared: bool) -> list[Listener]:
+def bind_listeners(
+    urls: Sequence[str], *, is_shared: bool, key: str = "listen-client-urls"
+) -> list[Listener]:
     """Return a bound socket for each URL.
 
     Args:
         urls: as in ``listen-client-urls``.
         is_shared: several processes bind the same addresses, and the kernel divides connections.
+        key: name of the setting that the URLs come from, for errors.
 
     Raises:
         PortInUse: somebody else listens there.
@@ -34,8 +37,8 @@ def bind_listeners(urls: Sequence[str], *, is_shared: bool) -> list[Listener]:
     listeners: list[Listener] = []
     try:
         for url in urls:
-            is_secure = url.partition("://")[0] in TLS_SCHEMES
-            listeners.append(Listener(_bind(url, is_shared=is_shared), is_secure))
+            bound = _bind(url, key, is_shared=is_shared)
+            listeners.append(Listener(bound, is_secure(url)))
     except (OSError, PortInUse):
         for listener in listeners:
             listener.socket.close()
@@ -43,7 +46,7 @@ def bind_listeners(urls: Sequence[str], *, is_shared: bool) -> list[Listener]:
     return listeners
 
 
-def _bind(url: str, *, is_shared: bool) -> socket.socket:
+def _bind(url: str, key: str, *, is_shared: bool) -> socket.socket:
     if names_file(url):
         return _bind_file(Path(socket_path(url)))
     address = parse_url(url, CLIENT_SCHEMES)
@@ -60,7 +63,7 @@ def _bind(url: str, *, is_shared: bool) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortInUse(f"listen-client-urls {url}") from error
+            raise PortInUse(f"{key} {url}") from error
         raise
     return listener
 

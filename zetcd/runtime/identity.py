@@ -32,6 +32,8 @@ from zetcd.errors import CannotJoin, WalCorruption, ZetcdError, error_of
 from zetcd.membership import Found
 from zetcd.messages.codec import decoder_of, encode
 from zetcd.runtime.member_query import ask_who_i_am
+from zetcd.runtime.peer_routes import PeerRoutes
+from zetcd.runtime.peer_tunnel import carry_in_thread
 from zetcd.runtime.process import die_with_parent
 from zetcd.wal.segment import SEGMENT_HEADER_BYTES, decode_segment_header, parse_segment_name
 
@@ -111,7 +113,9 @@ def log_identity(directory: Path) -> MemberIdentity | None:
 
 def _ask(config: Config) -> Found:
     members = parse_initial_cluster(config.initial_cluster)
-    return ask_who_i_am(config.name, members, config.listen_peer_urls)
+    if config.peer_tunnel is not None:
+        carry_in_thread(config)
+    return ask_who_i_am(config.name, members, config.listen_peer_urls, routes=PeerRoutes.of(config))
 
 
 def _ask_in_child(ask: Callable[[], Found], stop: int) -> Found | None:

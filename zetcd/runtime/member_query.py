@@ -13,11 +13,11 @@ from typing import Final
 
 import zmq
 
-from zetcd.config.urls import peer_endpoint
-from zetcd.errors import CannotJoin, PortInUse
+from zetcd.errors import CannotJoin
 from zetcd.membership import Found, identify
 from zetcd.messages.codec import DECODE_ERRORS, UnionDecoder, encode
 from zetcd.messages.node import MembersAnswer, MembersQuery, PeerJoin
+from zetcd.runtime.peer_routes import Channel, PeerRoutes
 from zetcd.runtime.peer_socket import (
     KIND_JOIN,
     pack_join_frame,
@@ -36,6 +36,8 @@ _DISAGREEMENT_SECONDS: Final = 3.0
 _GATHERING_SECONDS: Final = 1.0
 _ASK_INTERVAL_SECONDS: Final = 0.3
 _FRAME_BYTES_MAX: Final = 1 << 20
+#: Without a tunnel: every member is where its URL says.
+_DIRECT: Final = PeerRoutes()
 
 
 def ask_who_i_am(
@@ -44,6 +46,7 @@ def ask_who_i_am(
     listen_urls: Sequence[str],
     *,
     patience_seconds: float = PATIENCE_SECONDS,
+    routes: PeerRoutes = _DIRECT,
 ) -> Found:
     """Return who the member called ``name`` is.
 
@@ -52,6 +55,7 @@ def ask_who_i_am(
         initial_cluster: Peer URLs by name, as configured.
         listen_urls: Where this node listens for peers; free again on return.
         patience_seconds: How long to wait for the first answer.
+        routes: How other members are reached.
 
     Raises:
         CannotJoin: nobody answers, or what they say does not fit the configuration.
@@ -61,7 +65,7 @@ def ask_who_i_am(
     if not others:
         raise CannotJoin("initial-cluster names nobody but this node: there is nobody to ask")
     context = zmq.Context(io_threads=1)
-    questions = _Questions(context, name, initial_cluster)
+    questions = _Questions(context, name, initial_cluster, routes)
     try:
         questions.listen(listen_urls)
         return questions.ask(patience_seconds)
@@ -78,12 +82,14 @@ class _Questions:
         context: zmq.Context[zmq.Socket[bytes]],
         name: str,
         initial_cluster: Mapping[str, tuple[str, ...]],
+        routes: PeerRoutes,
     ) -> None:
         self._name = name
+        self._routes = routes
         self._cluster = initial_cluster
         self._inbox = peer_inbox(context, _FRAME_BYTES_MAX)
         self._lanes = {
-            url: peer_lane(context, (url,), 16)
+            url: peer_lane(context, (url,), 16, routes=routes)
             for each, urls in initial_cluster.items()
             if each != name
             for url in urls
@@ -92,13 +98,7 @@ class _Questions:
 
     def listen(self, urls: Sequence[str]) -> None:
         """Listen for the answers."""
-        for url in urls:
-            try:
-                self._inbox.bind(peer_endpoint(url))
-            except zmq.ZMQError as error:
-                if error.errno == zmq.EADDRINUSE:
-                    raise PortInUse(f"listen-peer-urls {url}") from error
-                raise
+        self._routes.bind(self._inbox, urls, Channel.RAFT)
 
     def close(self) -> None:
         """Close every socket, so that the ports are free again."""

@@ -18,9 +18,9 @@ from typing import Final, NamedTuple, Protocol
 
 import zmq
 
-from zetcd.config.urls import PEER_SCHEMES, parse_url, peer_endpoint
-from zetcd.errors import PortInUse
+from zetcd.config.urls import PEER_SCHEMES, parse_url
 from zetcd.runtime.mailbox import has_input
+from zetcd.runtime.peer_routes import Channel, PeerRoutes
 from zetcd.scalars import NodeID
 
 _HEADER: Final = struct.Struct(">BBBBQQQ")
@@ -42,6 +42,8 @@ _URGENT_FRAMES_MAX: Final = 4_096
 _ENTRIES_FRAMES_MAX: Final = 1_024
 #: How long a frame for somebody who is no peer may be on its way.
 _ONCE_LINGER_MS: Final = 1_000
+#: Without a tunnel: every member is where its URL says.
+_DIRECT: Final = PeerRoutes()
 #: Different reasons kept until they are asked for.
 _REJECTIONS_MAX: Final = 16
 
@@ -115,11 +117,14 @@ class _Peer:
         urls: tuple[str, ...],
         *,
         has_entries_lane: bool,
+        routes: PeerRoutes,
     ) -> None:
         self.urls = urls
-        self.urgent = peer_lane(context, urls, _URGENT_FRAMES_MAX)
+        self.urgent = peer_lane(context, urls, _URGENT_FRAMES_MAX, routes=routes)
         self.entries = (
-            peer_lane(context, urls, _ENTRIES_FRAMES_MAX) if has_entries_lane else self.urgent
+            peer_lane(context, urls, _ENTRIES_FRAMES_MAX, routes=routes)
+            if has_entries_lane
+            else self.urgent
         )
 
     def close(self, linger_ms: int) -> None:
@@ -143,8 +148,9 @@ def peer_lane(
     frames_max: int,
     *,
     is_immediate: bool = True,
+    routes: PeerRoutes = _DIRECT,
 ) -> zmq.Socket[bytes]:
-    """Return a socket that sends frames to the first of ``urls``."""
+    """Return a socket that sends frames to one of ``urls``: the first, or the first with TLS."""
     socket = context.socket(zmq.PUSH)
     socket.setsockopt(zmq.SNDHWM, frames_max)
     # Without IMMEDIATE, frames for a dead peer would pile up and reach it long after they made sense.
@@ -157,7 +163,7 @@ def peer_lane(
     socket.setsockopt(zmq.CONNECT_TIMEOUT, 3_000)
     socket.setsockopt(zmq.LINGER, 0)
     # One URL is enough: PUSH to several would spread frames over them and lose their order.
-    socket.connect(peer_endpoint(urls[0]))
+    routes.connect(socket, urls)
     return socket
 
 
@@ -171,9 +177,11 @@ class ZmqPeerSender:
         cluster_id: int,
         node_id: NodeID,
         has_entries_lane: bool = False,
+        routes: PeerRoutes = _DIRECT,
     ) -> None:
         """Begin without peers; with an entries lane, frames that are not urgent never hold up others."""
         self._has_entries_lane = has_entries_lane
+        self._routes = routes
         self._context = context
         self._cluster_id = cluster_id
         self._node_id = node_id
@@ -189,7 +197,10 @@ class ZmqPeerSender:
         for node_id, urls in sorted(peers.items()):
             if node_id != self._node_id and node_id not in self._peers and urls:
                 self._peers[node_id] = _Peer(
-                    self._context, urls, has_entries_lane=self._has_entries_lane
+                    self._context,
+                    urls,
+                    has_entries_lane=self._has_entries_lane,
+                    routes=self._routes,
                 )
 
     def send(
@@ -214,7 +225,7 @@ class ZmqPeerSender:
         header = _HEADER.pack(_MAGIC, PEER_MAJOR, kind, 0, self._cluster_id, self._node_id, to)
         try:
             parse_url(urls[0] if urls else "", PEER_SCHEMES)
-            socket = peer_lane(self._context, urls, 1, is_immediate=False)
+            socket = peer_lane(self._context, urls, 1, is_immediate=False, routes=self._routes)
         except (ValueError, zmq.ZMQError):
             # Whoever gave this address is not reached by it.
             return
@@ -240,6 +251,7 @@ class ZmqPeerLinks(ZmqPeerSender):
         cluster_id: int,
         node_id: NodeID,
         frame_bytes_max: int,
+        routes: PeerRoutes = _DIRECT,
     ) -> None:
         """Bind the listen URLs.
 
@@ -247,20 +259,12 @@ class ZmqPeerLinks(ZmqPeerSender):
             PortInUse: another process listens on one of them.
             zmq.ZMQError: this machine cannot listen there at all.
         """
-        super().__init__(context, cluster_id=cluster_id, node_id=node_id, has_entries_lane=True)
+        super().__init__(
+            context, cluster_id=cluster_id, node_id=node_id, has_entries_lane=True, routes=routes
+        )
         self._inbox = peer_inbox(context, frame_bytes_max)
-        for url in listen_urls:
-            self._bind(url)
+        routes.bind(self._inbox, listen_urls, Channel.RAFT)
         self._rejections: dict[str, None] = {}
-
-    def _bind(self, url: str) -> None:
-        try:
-            self._inbox.bind(peer_endpoint(url))
-        except zmq.ZMQError as error:
-            self._inbox.close(0)
-            if error.errno == zmq.EADDRINUSE:
-                raise PortInUse(f"listen-peer-urls {url}") from error
-            raise
 
     @property
     def inbox(self) -> zmq.Socket[bytes]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
+import structlog
 import zmq
 
-from zetcd.errors import PortInUse
 from zetcd.messages.codec import DECODE_ERRORS, UnionDecoder, decoder_of, encode
 from zetcd.messages.snapshot import SnapshotChunk, SnapshotRefused, SnapshotRequest
 from zetcd.runtime.mailbox import has_input
+from zetcd.runtime.peer_routes import Channel, PeerRoutes, bind_endpoint
 
 #: A request is a few numbers.
 _REQUEST_BYTES_MAX: Final = 1024
@@ -22,6 +23,9 @@ _REQUEST_BYTES_MAX: Final = 1024
 _CHUNK_OVERHEAD_BYTES: Final = 1024
 #: Frames that may wait in each direction; the receivers' windows are smaller.
 _FRAMES_MAX: Final = 256
+
+#: Without a tunnel: every member is where its URL says.
+_DIRECT: Final = PeerRoutes()
 
 Answer = SnapshotChunk | SnapshotRefused
 
@@ -96,13 +100,7 @@ class ZmqSnapshotListener:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._urls: list[str] = []
         for url in listen_urls:
-            try:
-                self._socket.bind(url)
-            except zmq.ZMQError as error:
-                self._socket.close(0)
-                if error.errno == zmq.EADDRINUSE:
-                    raise PortInUse(f"listen-snapshot-urls {url}") from error
-                raise
+            bind_endpoint(self._socket, url, f"listen-snapshot-urls {url}")
             self._urls.append(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
 
     @property
@@ -150,9 +148,16 @@ class ZmqSnapshotListener:
 class ZmqSnapshotFetcher:
     """A DEALER socket whose connection is made anew for each try."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], chunk_bytes_max: int) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        chunk_bytes_max: int,
+        routes: PeerRoutes = _DIRECT,
+    ) -> None:
         """Begin without a connection."""
-        self._url = ""
+        #: Of the connection there is; empty = none.
+        self._endpoint = ""
+        self._routes = routes
         self._socket = context.socket(zmq.DEALER)
         # A request waits for its connection, and is gone with it: `connect` drops both.
         self._socket.setsockopt(zmq.MAXMSGSIZE, chunk_bytes_max + _CHUNK_OVERHEAD_BYTES)
@@ -171,13 +176,16 @@ class ZmqSnapshotFetcher:
     def connect(self, url: str) -> None:
         """Drop the connection there was, and what was on its way on it, and make a new one."""
         self._disconnect()
-        self._socket.connect(url)
-        self._url = url
+        try:
+            self._endpoint = self._routes.connect_anywhere(self._socket, url, Channel.SNAPSHOT)
+        except ValueError as error:
+            # It gets nothing, and says so itself after some tries.
+            structlog.get_logger().warning("cannot fetch a snapshot", url=url, error=str(error))
 
     def _disconnect(self) -> None:
-        if self._url:
-            self._socket.disconnect(self._url)
-            self._url = ""
+        if self._endpoint:
+            self._socket.disconnect(self._endpoint)
+            self._endpoint = ""
 
     def send(self, request: SnapshotRequest) -> bool:
         """Send without waiting; False: too much waits already, or there is no connection."""

@@ -82,29 +82,39 @@ def server_side(
     context.set_alpn_protocols(list(protocols))
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 0
-    needs_certificate = security.client_cert_auth or bool(security.trusted_ca_file)
-    if needs_certificate:
+    admission = admission_of(security)
+    if admission.is_certificate_needed:
         context.verify_mode = ssl.CERT_REQUIRED
         if security.trusted_ca_file:
             context.load_verify_locations(security.trusted_ca_file)
         else:
             context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
-    admission = Admission(
-        needs_certificate,
+    return ServerSide(context, admission)
+
+
+def admission_of(security: TransportSecurity) -> Admission:
+    """Return who may connect; raises as `server_side`."""
+    return Admission(
+        security.client_cert_auth or bool(security.trusted_ca_file),
         security.allowed_cn,
         security.allowed_hostname,
         revoked_serials(security.client_crl_file),
     )
-    return ServerSide(context, admission)
 
 
-def client_side(config: Config, security: TransportSecurity) -> ssl.SSLContext:
+def client_side(
+    config: Config, security: TransportSecurity, protocols: Iterable[str] = ()
+) -> ssl.SSLContext:
     """Return the context for connections to other members; raises as `server_side`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _set_up(context, config)
+    # As in etcd: a certificate without alternative names is for no host.
+    context.hostname_checks_common_name = False
     certificate = security.client_cert_file or security.cert_file
     key = security.client_key_file or security.key_file
-    context.load_cert_chain(certificate, key, password=_no_password)
+    if certificate:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    context.set_alpn_protocols(list(protocols))
     if security.trusted_ca_file:
         context.load_verify_locations(security.trusted_ca_file)
     elif security.auto_tls:
@@ -154,17 +164,22 @@ def common_name(certificate: PeerCertificate) -> str:
     return next(iter(_common_names(certificate)), "")
 
 
-def is_for_host(certificate: PeerCertificate, host: str) -> bool:
-    """Say whether a certificate is for a host, by its alternative names."""
+def alternative_names(certificate: PeerCertificate, kind: str) -> tuple[str, ...]:
+    """Return the alternative names of a kind (``DNS``, ``IP Address``) of a certificate."""
     names = certificate.get("subjectAltName", ())
     assert isinstance(names, tuple)
+    return tuple(name.strip() for each, name in names if each == kind)
+
+
+def is_for_host(certificate: PeerCertificate, host: str) -> bool:
+    """Say whether a certificate is for a host, by its alternative names."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return any(kind == "DNS" and _matches(name, host) for kind, name in names)
+        return any(_matches(name, host) for name in alternative_names(certificate, "DNS"))
     return any(
-        kind == "IP Address" and ipaddress.ip_address(name.strip()) == address
-        for kind, name in names
+        ipaddress.ip_address(name) == address
+        for name in alternative_names(certificate, "IP Address")
     )
 
 
@@ -228,14 +243,26 @@ def files_of(security: TransportSecurity) -> tuple[str, ...]:
     )
 
 
-def check_files(config: Config, security: TransportSecurity, section: str) -> None:
+def check_files(
+    config: Config, security: TransportSecurity, section: str, *, connects: bool = False
+) -> None:
     """Refuse files that cannot be used, before anything is started.
+
+    Args:
+        config: of the node.
+        security: the section.
+        section: its name.
+        connects: this node makes connections with them, too.
 
     Raises:
         ConfigError: naming the section and what is wrong.
     """
     try:
-        server_side(config, security)
+        if security.cert_file:
+            server_side(config, security)
+        if connects:
+            client_side(config, security)
+            admission_of(security)
     except (OSError, ValueError) as error:
         names = ", ".join(files_of(security))
         problem = Problem(section, names, f"cannot be used: {error}", "mend or replace the files")

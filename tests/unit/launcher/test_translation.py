@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zetcd.config import Config, config_from_table
+from zetcd.config import Config, TransportSecurity, config_from_table
 from zetcd.launcher.command_line import read_command_line
 from zetcd.launcher.config_file import read_config_file
 from zetcd.launcher.flags import FLAGS, Flag, Kind, Treatment
@@ -61,6 +61,37 @@ def test_values_reach_the_configuration() -> None:
     assert (config.log_outputs, config.log_level) == (("stderr", "/l"), "error")
     assert not config.pre_vote
     assert config.quota_bytes() is None
+
+
+def test_peers_have_etcds_flags_of_tls() -> None:
+    url = "https://127.0.0.1:2380"
+    security = config_of(
+        f"--listen-peer-urls={url}",
+        f"--initial-advertise-peer-urls={url}",
+        f"--initial-cluster=default={url}",
+        "--peer-cert-file=c",
+        "--peer-key-file=k",
+        "--peer-client-cert-file=cc",
+        "--peer-client-key-file=ck",
+        "--peer-client-cert-auth",
+        "--peer-trusted-ca-file=ca",
+        "--peer-crl-file=crl",
+        "--peer-cert-allowed-cn=a,b",
+        "--experimental-peer-skip-client-san-verification",
+    ).peer_transport_security
+    assert security == TransportSecurity(
+        cert_file="c",
+        key_file="k",
+        client_cert_file="cc",
+        client_key_file="ck",
+        client_cert_auth=True,
+        trusted_ca_file="ca",
+        client_crl_file="crl",
+        allowed_cn=("a", "b"),
+        skip_client_san_verification=True,
+    )
+    other = config_of("--peer-auto-tls", "--peer-cert-allowed-hostname=h").peer_transport_security
+    assert other == TransportSecurity(auto_tls=True, allowed_hostname=("h",))
 
 
 def other_than_default(flag: Flag) -> str:
