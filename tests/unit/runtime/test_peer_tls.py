@@ -126,6 +126,51 @@ def test_a_snapshot_has_its_own_connection(members: tuple[Member, Member]) -> No
         fetcher.destroy()
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_welcome"),
+    [
+        ((), False),
+        (("skip-client-san-verification = true",), True),
+        (("skip-client-san-verification = true", "client-crl-file = '{crl}'"), False),
+    ],
+)
+def test_a_certificate_for_clients_is_asked_where_it_comes_from_and_whether_it_is_revoked(
+    tmp_path: Path, lines: tuple[str, ...], is_welcome: bool
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    server = member_certificate(authority)
+    elsewhere = authority.issue("elsewhere", addresses=("127.0.0.9",))
+    crl = authority.revoke(tmp_path / "revoked.pem", elsewhere.serial)
+    asking = (
+        f'client-cert-file = "{elsewhere.certificate}"',
+        f'client-key-file = "{elsewhere.key}"',
+    )
+    asked = tuple(line.format(crl=crl) for line in lines)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    here = Member(tmp_path / "a", peer_security(authority, server, *asking), context)
+    there = Member(tmp_path / "b", peer_security(authority, server, *asked), context)
+    try:
+        with pushing(here, there, context) as push:
+            push.send(b"a")
+            if is_welcome:
+                assert there.raft.recv() == b"a"
+            else:
+                wait_for(there, "connections_refused")
+                assert there.relay.facts()["connections_in"] == "0"
+    finally:
+        here.close()
+        there.close()
+        context.term()
+
+
+def wait_for(member: Member, fact: str) -> None:
+    """Return once something has been counted at a member."""
+    deadline = time.monotonic() + _MS / 1000
+    while member.relay.facts()[fact] == "0":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_whoever_does_not_know_the_key_gets_nothing_from_the_tunnel(
     members: tuple[Member, Member],
 ) -> None:
@@ -198,10 +243,7 @@ def test_a_member_that_comes_up_later_is_reached(
     with push, socket.socket() as listener:
         push.setsockopt(zmq.LINGER, 0)
         here.routes.connect(push, (f"https://127.0.0.1:{port}",))
-        deadline = time.monotonic() + _MS / 1000
-        while here.relay.facts()["connects_failed"] == "0":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(here, "connects_failed")
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen()
