@@ -5,6 +5,7 @@ Checkpoints are frequent here, and the transfer is slow, so that there is time t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from zetcd.client import Client
 pytestmark = pytest.mark.integration
 
 SLOW = "chunk-bytes = 16384\nsend-bytes-per-second = 1048576\n"
+#: A transfer takes many seconds: it is not over before it has been disturbed.
+SLOWEST = "chunk-bytes = 16384\nsend-bytes-per-second = 65536\n"
 
 
 @pytest.fixture
@@ -46,6 +49,23 @@ def leave_behind(cluster: Cluster) -> tuple[Node, Node]:
     for node in cluster.running:
         grow_until_released(node, leader.endpoint)
     return leader, follower
+
+
+def wait_no_checkpoint_due(node: Node) -> None:
+    """Return once the node has made the last checkpoint that what was written makes due.
+
+    It looks once a second, with the size of the log as it was up to a second ago.
+    """
+    seen, since = checkpoints(node), time.monotonic()
+
+    def is_quiet() -> bool:
+        nonlocal seen, since
+        newest = checkpoints(node)
+        if newest != seen:
+            seen, since = newest, time.monotonic()
+        return time.monotonic() > since + 5.0
+
+    wait_until(is_quiet, f"{node.name} makes no more checkpoints")
 
 
 def wait_fetching(follower: Node, count: int = 1) -> dict[str, object]:
@@ -93,8 +113,7 @@ def test_checkpoints_made_during_a_transfer_do_not_make_another_one_necessary(
     tmp_path: Path,
 ) -> None:
     """The leader keeps the log behind what it sends, until the follower has caught up."""
-    slower = SLOW.replace("1048576", "65536")
-    with Cluster(tmp_path, extra=frequent() + slower) as cluster:
+    with Cluster(tmp_path, extra=frequent() + SLOWEST) as cluster:
         leader, follower = leave_behind(cluster)
         made = fact(leader, "snapshot-0", "checkpoints_made")
         follower.start()
@@ -149,26 +168,28 @@ def test_a_watch_on_the_follower_neither_loses_nor_repeats_an_event(cluster: Clu
 
 
 @pytest.mark.parametrize("end", ["sender", "receiver"])
-def test_a_transfer_that_is_cut_goes_on(cluster: Cluster, end: str) -> None:
-    leader, follower = leave_behind(cluster)
-    follower.start()
-    wait_fetching(follower)
-    wait_until(
-        lambda: fact(follower, "snapshot-0", "snapshots_fetched_bytes") > 20_000, "half is here"
-    )
-    victim = leader if end == "sender" else follower
-    pid = victim.kill_actor("snapshot-0")
-    victim.wait_actor_back("snapshot-0", pid)
-    wait_fetched(follower)
-    wait_until(follower.is_serving, "the follower serves")
-    assert_same_history(cluster)
-    if end == "receiver":
-        # It went on where it had stopped.
-        assert int(str(wait_fetching(follower, 2)["held_bytes"])) > 0
+def test_a_transfer_that_is_cut_goes_on(tmp_path: Path, end: str) -> None:
+    with Cluster(tmp_path, extra=frequent() + SLOWEST) as cluster:
+        leader, follower = leave_behind(cluster)
+        follower.start()
+        wait_fetching(follower)
+        wait_until(
+            lambda: fact(follower, "snapshot-0", "snapshots_fetched_bytes") > 20_000, "some is here"
+        )
+        victim = leader if end == "sender" else follower
+        pid = victim.kill_actor("snapshot-0")
+        victim.wait_actor_back("snapshot-0", pid)
+        wait_fetched(follower)
+        wait_until(follower.is_serving, "the follower serves")
+        assert_same_history(cluster)
+        if end == "receiver":
+            # It went on where it had stopped.
+            assert int(str(wait_fetching(follower, 2)["held_bytes"])) > 0
 
 
 def test_a_damaged_snapshot_is_not_installed(cluster: Cluster) -> None:
     leader, follower = leave_behind(cluster)
+    wait_no_checkpoint_due(leader)
     for name in checkpoints(leader):
         damage_checkpoint(leader, name)
     follower.start()
