@@ -216,6 +216,8 @@ class RaftActor(Actor):
         #: Committed, and not yet handed to apply because nobody waits for it.
         self._gathered: list[StorageApply] = []
         self._gathered_count = 0
+        #: Incarnation of apply that it is meant for.
+        self._gathered_for = 0
         self._release = RaftLogRelease(lambda release: self.mailbox.send(WAL, release))
         #: Where peers fetch this member's checkpoints; empty = its snapshot actor is not there.
         self._snapshot_urls: tuple[str, ...] = ()
@@ -338,6 +340,7 @@ class RaftActor(Actor):
         if ready.apply is not None and self._is_apply_synced:
             # Else it gets everything again from its applied index once it says where it stands.
             self._gathered.append(ready.apply)
+            self._gathered_for = self.mailbox.incarnation_of(APPLY)
             self._gathered_count += len(ready.apply.entries)
             if self._is_awaited() or self._gathered_count >= _GATHERED_ENTRIES_MAX:
                 self._hand_to_apply()
@@ -365,6 +368,9 @@ class RaftActor(Actor):
         Not while it leaves its pipe full: then it gets it all at once when there is room again.
         """
         if not self._gathered or self.mailbox.backlog(APPLY):
+            return
+        if self.mailbox.incarnation_of(APPLY) != self._gathered_for:
+            # A new one has said `Hello`, which comes later in this turn: it says first where it stands.
             return
         if len(self._gathered) == 1:
             self.mailbox.send(APPLY, self._gathered[0])

@@ -325,6 +325,27 @@ def test_answers_to_a_gone_gateway_reach_nobody(cluster: MemoryCluster) -> None:
     assert not leader.gateway.of(ReadIndexResult)
 
 
+def test_what_was_gathered_for_a_gone_apply_is_not_handed_to_the_next(
+    cluster: MemoryCluster,
+) -> None:
+    """Even if a request that would hurry it on comes right before the new one's greeting."""
+    leader = cluster.start()
+    follower = cluster.others(leader)[0]
+    cluster.advance(2.0)
+    for key in (b"a", b"b"):
+        leader.put(key)
+    assert follower.raft._gathered
+    follower.kill(APPLY)
+    assert follower.tell(RAFT, ReadIndex(1))
+    follower.start(APPLY)
+    follower.raft.turn()
+    mailbox = follower.actors[APPLY].mailbox
+    assert isinstance(mailbox, MemoryMailbox)
+    assert not [each for each in mailbox.inbox if isinstance(each[-1], StorageApply)]
+    cluster.advance(2.0)
+    assert_in_step(cluster)
+
+
 def test_what_a_gone_gateway_said_last_is_not_acted_upon(cluster: MemoryCluster) -> None:
     leader = cluster.start()
     before = leader.status().last_index
