@@ -135,3 +135,13 @@ def test_snapshot_may_not_mention_its_receiver() -> None:
     persist(node)
     assert node.status().last_index == 7
     assert not node.status().is_member
+
+
+def test_a_snapshot_below_what_is_compacted_is_not_needed() -> None:
+    """Its term is not known any more, and it would undo what is committed."""
+    node = follower_of(start_of(1, snapshot=(7, 1)))
+    old = SnapshotMetadata(5, 1, ConfState((1, 2, 3)))
+    assert not node.needs_snapshot(old)
+    node.step(InstallSnapshot(2, 1, 5, old))
+    persist(node)
+    assert (node.status().first_index, node.status().last_index) == (8, 8)
