@@ -35,6 +35,10 @@ run: $(VENV)/.run-stamp ## start a local cluster of three nodes, try it, and say
 test: $(VENV)/.dev-stamp ## run every test, linters and type checks included
 	@exec $(BIN)/python -m pytest $(PYTEST)
 
+.PHONY: clients
+clients: $(VENV)/.dev-stamp ## run clients that others have written: Go, Python, Node.js, Rust, Java (builds some, for minutes)
+	@exec $(BIN)/python -m pytest -m clients -v tests/integration/etcd_api $(PYTEST)
+
 .PHONY: verify
 verify: $(VENV)/.dev-stamp ## gate that changes nothing: lint, format, types, imports, style
 	@$(BIN)/ruff check $(CODE)

@@ -27,8 +27,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=None, help="seed of the simulation to replay")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the suites in the order of `_SUITES`; the order within a suite stays."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the suites in the order of `_SUITES`; the order within a suite stays.
+
+    What needs minutes of building is left out unless clients are asked for (``-m clients``).
+    """
+    if "clients" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("built")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("built")]
     items.sort(key=lambda item: _suite_position(item.path))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.cluster import Cluster
+from tests.integration.etcd_api.etcdctl import Etcdctl
 from tests.integration.etcd_api.stubs import EtcdClient
 
 
@@ -31,3 +32,9 @@ def leader_client(etcd_cluster: Cluster) -> Iterator[EtcdClient]:
     found = EtcdClient(f"127.0.0.1:{etcd_cluster.leader().client_port}")
     yield found
     found.close()
+
+
+@pytest.fixture
+def etcdctl(etcd_cluster: Cluster) -> Etcdctl:
+    """Return etcdctl for all members."""
+    return Etcdctl(etcd_cluster)

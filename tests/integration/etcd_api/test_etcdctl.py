@@ -2,51 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-from typing import Any
 
 import pytest
 
-from tests.integration.cluster import Cluster
-from tests.integration.etcd_api.go_programs import program
+from tests.integration.etcd_api.etcdctl import Etcdctl
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]
-
-
-class Etcdctl:
-    """Runs commands against all members."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.path = program("etcdctl")
-        self.endpoints = ",".join(f"127.0.0.1:{node.client_port}" for node in cluster.nodes)
-
-    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                *(self.path, "--endpoints", self.endpoints),
-                *("--command-timeout", "60s", "--dial-timeout", "30s", *arguments),
-            ],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    def output(self, *arguments: str, stdin: str = "") -> str:
-        done = self.run(*arguments, stdin=stdin)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self.output("--write-out", "json", *arguments))
-
-
-@pytest.fixture
-def etcdctl(etcd_cluster: Cluster) -> Etcdctl:
-    return Etcdctl(etcd_cluster)
+pytestmark = [pytest.mark.integration, pytest.mark.clients, pytest.mark.timeout(2400)]
 
 
 #: In order: command, what stands on its standard input, a pattern of all that it prints.
@@ -97,6 +59,19 @@ COMMANDS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("endpoint", "status"), "", r"(127\S+, [0-9a-f]+, 3\.6\.\d+, .*\n){3}"),
     (("endpoint", "status", "-w", "table"), "", r"(?s)\+-.*\| +ENDPOINT .*-\+\n"),
     (("endpoint", "hashkv"), "", r"(127\S+, \d+, \d+\n){3}"),
+    (("endpoint", "status", "--cluster"), "", r"(http://127\S+, [0-9a-f]+, 3\.6\.\d+, .*\n){3}"),
+    (
+        ("endpoint", "health", "--cluster"),
+        "",
+        r"(http://127\S+ is healthy: successfully committed proposal: took = \S+\n){3}",
+    ),
+    (
+        ("defrag",),
+        "",
+        r"(Finished defragmenting etcd member\[127.0.0.1:\d+\]. took \S+\n){3}",
+    ),
+    (("auth", "disable"), "", r"Authentication Disabled\n"),
+    (("downgrade", "cancel"), "", r"Downgrade cancel success, cluster version 3\.6\n"),
     (("auth", "status"), "", r"Authentication Status: false\nAuthRevision: 1\n"),
     (("version",), "", r"etcdctl version: 3\.6\.\d+\nAPI version: 3\.6\n"),
     (("lock", "ctl-lock", "echo", "inside"), "", r"inside\n"),
@@ -114,12 +89,39 @@ def test_commands_print_what_they_print_with_etcd(etcdctl: Etcdctl) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+_NO_USERS = "Unimplemented desc = zetcd: not implemented: users and roles"
+_USERS_AND_ROLES: tuple[tuple[str, ...], ...] = (
+    ("user", "list"),
+    ("user", "add", "ann:password"),
+    ("user", "get", "ann"),
+    ("user", "delete", "ann"),
+    ("user", "grant-role", "ann", "reader"),
+    ("user", "revoke-role", "ann", "reader"),
+    ("role", "list"),
+    ("role", "add", "reader"),
+    ("role", "get", "reader"),
+    ("role", "delete", "reader"),
+    ("role", "grant-permission", "reader", "read", "key"),
+    ("role", "revoke-permission", "reader", "key"),
+)
+
 REFUSALS: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("get", "--rev", "999999999", "a"), 1, "mvcc: required revision is a future revision"),
     (("put", "--lease", "1267", "a", "b"), 1, "requested lease not found"),
     (("put", "--ignore-value", "ctl/missing"), 1, "key not found"),
     (("compaction", "999999999"), 1, "mvcc: required revision is a future revision"),
     (("lease", "revoke", "1267"), 1, "requested lease not found"),
+    (("member", "remove", "1"), 1, "etcdserver: member not found"),
+    (("member", "promote", "1"), 1, "etcdserver: member not found"),
+    (
+        ("member", "update", "1", "--peer-urls", "http://127.0.0.1:1"),
+        1,
+        "etcdserver: member not found",
+    ),
+    (("move-leader", "1"), 1, "etcdserver: bad leader transferee"),
+    (("downgrade", "enable", "3.5"), 1, "etcdserver: invalid downgrade target version"),
+    *((each, 1, _NO_USERS) for each in _USERS_AND_ROLES),
+    (("auth", "enable"), 1, "Unimplemented desc = zetcd: not implemented: authentication"),
     (("get",), 128, "get command needs one argument"),
     (("get", "-w", "table", "a"), 4, ""),
 )
@@ -170,15 +172,7 @@ def test_watch_shows_what_happens_from_a_revision_on(etcdctl: Etcdctl) -> None:
     revision = etcdctl.json("put", "ctl-watch", "1")["header"]["revision"]
     etcdctl.output("put", "ctl-watch", "2")
     etcdctl.output("del", "ctl-watch")
-    watching = subprocess.Popen(
-        [
-            *(etcdctl.path, "--endpoints", etcdctl.endpoints),
-            *("watch", "--prev-kv", "--rev", str(revision), "ctl-watch"),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    with etcdctl.running("watch", "--prev-kv", "--rev", str(revision), "ctl-watch") as watching:
         assert watching.stdout is not None
         # Each event: its kind, the pair before if there was one, the pair.
         wanted = [
@@ -199,6 +193,3 @@ def test_watch_shows_what_happens_from_a_revision_on(etcdctl: Etcdctl) -> None:
         while len(seen) < len(wanted):
             seen += watching.stdout.readline().split()
         assert seen == wanted
-    finally:
-        watching.kill()
-        watching.communicate()

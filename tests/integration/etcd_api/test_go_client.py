@@ -9,7 +9,7 @@ import pytest
 from tests.integration.cluster import Cluster
 from tests.integration.etcd_api.go_programs import program
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.integration, pytest.mark.clients, pytest.mark.timeout(2400)]
 
 CHECKS = 19
 

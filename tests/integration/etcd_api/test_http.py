@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import http.client
 import json
 import socket
@@ -123,6 +124,21 @@ def test_transactions(follower: HttpClient) -> None:
     assert "succeeded" not in second
     (answer,) = second["responses"]
     assert answer["response_range"]["kvs"][0]["value"] == b64(b"1")
+
+
+def test_a_snapshot_is_a_stream_of_lines(follower: HttpClient) -> None:
+    """The blobs make a database of bbolt and its SHA-256, as in etcd's stream."""
+    octets, left = b"", []
+    with follower.lines("/v3/maintenance/snapshot", {}) as lines:
+        for line in lines:
+            result = line["result"]
+            assert set(result) <= {"header", "remaining_bytes", "blob", "version"}
+            octets += base64.b64decode(result["blob"])
+            left.append(int(result.get("remaining_bytes", "0")))
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == 0
+    assert hashlib.sha256(octets[:-32]).digest() == octets[-32:]
+    assert (len(octets) - 32) % 4096 == 0
 
 
 def test_a_watch_is_a_stream_of_lines(follower: HttpClient, client: EtcdClient) -> None:

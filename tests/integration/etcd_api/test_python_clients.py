@@ -9,7 +9,7 @@ import pytest
 from tests.integration.cluster import Cluster
 from tests.integration.etcd_api.python_programs import python_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.clients, pytest.mark.timeout(900)]
 
 CHECKS = 6
 
