@@ -232,8 +232,18 @@ def _security(table: _Table) -> None:
 
 def _observation(table: _Table) -> None:
     table.section = "Profiling and monitoring"
-    table.ignored("enable-pprof", _BOOL, "false", "about Go's profiler; see zetcd status")
-    table.ignored("metrics", _STRING, "basic", "one set of metrics")
+    table.ignored(
+        "enable-pprof",
+        _BOOL,
+        "false",
+        "there are no profiles to serve (zetcd's own file refuses it); see zetcd status",
+    )
+    table.ignored(
+        "metrics",
+        _STRING,
+        "basic",
+        "no histograms of each method (zetcd's own file refuses extensive)",
+    )
     table.ignored("enable-distributed-tracing", _BOOL, "false", _NO_TRACING)
     table.ignored("distributed-tracing-address", _STRING, "localhost:4317", _NO_TRACING)
     table.ignored("distributed-tracing-service-name", _STRING, "etcd", _NO_TRACING)
