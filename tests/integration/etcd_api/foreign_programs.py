@@ -32,7 +32,7 @@ class _Limits(NamedTuple):
 
 #: npm names a code for each; those of a wrong lock file are not among them.
 _NPM = _Limits(
-    120,
+    45,
     (
         *("ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ECONNREFUSED", "ECONNRESET", "ENETUNREACH"),
         *("ERR_SOCKET_TIMEOUT", "E403", "E404", "E502", "E503", "EBADENGINE"),
@@ -49,7 +49,7 @@ _MAVEN = _Limits(
     600,
     (
         *("Could not transfer", "Could not resolve", "could not be resolved", "Could not find"),
-        *("release version 11 not supported", "Unknown host"),
+        *("release version 11 not supported", "Unknown host", "No plugin found"),
     ),
 )
 
@@ -82,7 +82,7 @@ def _need(*programs: str) -> None:
 
 def _install_packages(directory: Path) -> None:
     # Scripts of packages are not run: none is needed.
-    environment = {"npm_config_fetch_retries": "1", "npm_config_fetch_timeout": "30000"}
+    environment = {"npm_config_fetch_retries": "1", "npm_config_fetch_timeout": "15000"}
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     _execute(command, directory, _NPM, environment)
 
