@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.simulation.gateway import Gateway
+from tests.simulation.invariants.durable_member import durable_log
 from tests.simulation.invariants.reference import Reference
 from tests.simulation.node import SimulatedNode
 from tests.simulation.world import World
@@ -76,11 +77,14 @@ class Membership:
         """Say whether enough members know that ``removed`` is none.
 
         Until then its vote may be needed: of two voters, one of which is removed, the other cannot lead
-        before it has heard that the removal is committed.
+        before it has heard that the removal is committed, and could forget that with its power.
         """
         voters = self._reference.conf_states[1].voters
         knowing = [
-            node.node_id for node in self._nodes if removed.node_id not in node.applied_ids()
+            node.node_id
+            for node in self._nodes
+            if removed.node_id not in node.applied_ids()
+            and durable_log(node).hard_state.commit >= self._reference.conf_index
         ]
         return has_majority(voters, knowing)
 

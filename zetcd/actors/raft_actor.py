@@ -202,6 +202,7 @@ class RaftActor(Actor):
         #: Read index contexts in flight, in order.
         self._reads: dict[int, _Waiting] = {}
         self._read_context = self.mailbox.incarnation << 32
+        self._lessor_index: Index = 0  #: See `_part_from_lessor`.
         self._tick_seconds = config.raft_tick_seconds()
         self._awaited_ticks_max = int(_AWAITED_SECONDS / self._tick_seconds) + 1
         self._next_tick = self.clock.now() + self._tick_seconds
@@ -406,6 +407,7 @@ class RaftActor(Actor):
             self._vitals.liveness.apply.restarted()
             self._is_apply_synced = False
             self._forget_gathered()
+            self._part_from_lessor()
         elif neighbour == WATCH:
             self._is_watched = False
         elif neighbour == WAL:
@@ -591,12 +593,22 @@ class RaftActor(Actor):
         elif error:
             self._route_answer(LeaderAnswer(query.origin, query.request_id, b"", error))
         else:
+            index = max(index, self._lessor_index)
             confirmed = LeaderQuery(
                 query.origin, query.request_id, query.body, index, self._info.term
             )
             self.mailbox.send(APPLY, confirmed)
 
     # --- questions for the leader's lessor -------------------------------------------------------------
+
+    def _part_from_lessor(self) -> None:
+        """Let a new lessor of this term answer nothing before what its predecessor proposed is applied.
+
+        That may end leases which the new one, not knowing of it, would renew.
+        """
+        self._proposals = [each for each in self._proposals if each[0] != APPLY]
+        if self._core is not None:
+            self._lessor_index = self._core.status().last_index
 
     def _on_leader_request(self, sender: Address, request: LeaderRequest) -> None:
         incarnation = self.mailbox.incarnation_of(sender)
@@ -690,6 +702,9 @@ class RaftActor(Actor):
     def _announce_leader(self, state: SoftState) -> None:
         before = self._info
         self._info = LeaderInfo(state.term, state.leader, state.role, state.is_learner)
+        if before.term != state.term:
+            # A lessor's word is void in every other term; so may be the end of the log.
+            self._lessor_index = 0
         self._figures.led(before, self._info)
         self._hand_to_apply()
         self._log.info(

@@ -402,7 +402,6 @@ class WalActor(Actor):
             self.advance(now)
         if self._held_batches:
             self._tell_raft()
-        self._storage.flush()
         self.stop()
 
     def close(self) -> None:

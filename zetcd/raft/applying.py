@@ -87,6 +87,7 @@ def take_storage_apply(r: Raft) -> tuple[StorageApply | None, SnapshotMetadata |
     for entry in entries:
         if entry.type == EntryType.CONF_CHANGE:
             membership.apply_change(r, entry)
+            r.persistence.commit_wanted = entry.index
     return StorageApply(tuple(entries), committed), snapshot
 
 

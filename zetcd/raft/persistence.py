@@ -10,6 +10,8 @@ The rules, from which everything here follows:
 3. Everything else leaves at once. `Append` may: a leader's entries count only where they are
    durable, and the leader is one place like any other (thesis §10.2.1). `Heartbeat` and its answer
    may: they promise nothing about the log, and a vote that contradicts them is durable first.
+4. That a change of the membership is committed is made durable at once, though nothing waits for it.
+   Whoever is removed will be switched off; of two voters, the other one could not find out again.
 
 The wal makes one `StorageAppend` after the other durable and then releases what is attached to it.
 Any number may be under way. Each that changes something carries a `StorageAppendResp` to this core,
@@ -37,6 +39,7 @@ class Persistence:
     """
 
     __slots__ = (
+        "commit_wanted",
         "confirmed_count",
         "handed_count",
         "handed_state",
@@ -57,6 +60,8 @@ class Persistence:
         self.confirmed_count = 0
         #: ... and the number of the one with the newest term or vote.
         self.state_at_count = 0
+        #: The commit index must become durable, at least this one, even if nothing else is to be written.
+        self.commit_wanted: Index = 0
         #: Leader: nothing has been handed to the wal since the last tick.
         self.is_turn_due = False
         #: Answers for the next `StorageAppend`.
@@ -67,13 +72,17 @@ class Persistence:
         self.snapshot_index: Index = 0
 
     def has_new_state(self, r: Raft) -> bool:
-        """Whether term or vote differ from what the wal was given."""
+        """Whether term or vote differ from what the wal was given, or a commit has to be."""
+        handed = self.handed_state
+        return self._has_new_term(r) or handed.commit < self.commit_wanted
+
+    def _has_new_term(self, r: Raft) -> bool:
         handed = self.handed_state
         return handed.term != r.term or handed.vote != r.vote
 
     def is_state_durable(self, r: Raft) -> bool:
         """Whether the current term and vote are on the disk."""
-        return self.confirmed_count >= self.state_at_count and not self.has_new_state(r)
+        return self.confirmed_count >= self.state_at_count and not self._has_new_term(r)
 
     def check(self, r: Raft) -> None:
         """Assert the invariants."""
@@ -161,9 +170,9 @@ def _take_hard_state(r: Raft, *, has_company: bool) -> HardState | None:
     """Return the hard state if it has to be written.
 
     The commit index is a hint that saves some waiting after a restart. It is written beside other
-    things and never the reason for an fdatasync of its own. *With entries it must be*: an entry
-    that changes the configuration is only ever proposed once the one before it is committed, and a
-    member that has the newer entry on disk has to know that after a restart (see `membership`).
+    things, and the reason for an fdatasync of its own only by rule 4. *With entries it must be*: an
+    entry that changes the configuration is only ever proposed once the one before it is committed, and
+    a member that has the newer entry on disk has to know that after a restart (see `membership`).
     """
     disk = r.persistence
     commit = r.log.committed

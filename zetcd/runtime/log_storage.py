@@ -88,8 +88,6 @@ class LogStorage:
         self._reader = LogReader(filesystem, directory, self._segments)
         self._file: File | None = None
         self._lock: File | None = None
-        #: Newest hard state; only its commit may be ahead of what is written.
-        self._hard_state = HardState()
         self._is_sync_due = False
         self._has_failed = False
         #: Bytes of batches since the newest checkpoint mark was first written.
@@ -106,7 +104,7 @@ class LogStorage:
         """Nothing was ever logged: this is the first start."""
         index = self._index
         is_empty = index.last_index == 0 and index.snapshot.index == 0
-        return is_empty and self._hard_state == HardState()
+        return is_empty and index.hard_state == HardState()
 
     @property
     def last_index(self) -> Index:
@@ -134,8 +132,8 @@ class LogStorage:
 
     @property
     def hard_state(self) -> HardState:
-        """The newest hard state; its commit may not be on disk yet."""
-        return self._hard_state
+        """The newest hard state."""
+        return self._index.hard_state
 
     @property
     def segments_count(self) -> int:
@@ -152,7 +150,7 @@ class LogStorage:
         index = self._index
         first_index, previous_term = index.start()
         return WalState(
-            hard_state=self._hard_state,
+            hard_state=index.hard_state,
             snapshot=index.snapshot,
             last_index=index.last_index,
             term_runs=index.term_runs(),
@@ -192,31 +190,23 @@ class LogStorage:
 
         Returns:
             True if `sync` must follow before anything that depends on it is said; False if there
-            was nothing to write (a new commit index alone is remembered and written with the next
-            batch).
+            was nothing to write.
 
         Raises:
             DiskFailed: a write failed, now or earlier.
         """
         self._refuse_after_failure()
         assert not self._is_sync_due, "the batch before this one is not synced"
-        newest, is_needed = self._hard_state, False
+        newest, is_needed = self._index.hard_state, False
         for append in appends:
             is_needed = is_needed or bool(append.entries) or append.snapshot is not None
             if append.hard_state is not None:
                 newest = append.hard_state
-        old, self._hard_state = self._hard_state, newest
-        if not is_needed and (newest.term, newest.vote) == (old.term, old.vote):
-            return False
         is_changed = newest != self._index.hard_state
+        if not is_needed and not is_changed:
+            return False
         self._write(append_records(appends, newest if is_changed else None))
         return True
-
-    def flush(self) -> None:
-        """Write and sync a commit index that is only remembered so far; for an orderly stop."""
-        if self._hard_state != self._index.hard_state and not self._has_failed:
-            self._write([HardStateRecord(self._hard_state)])
-            self.sync()
 
     def sync(self) -> None:
         """Make the batch written last durable.
@@ -405,7 +395,6 @@ class LogStorage:
                 self._replay(event, scan)
             elif type(event) is SegmentBegin:
                 self._adopt(event.header)
-        self._hard_state = self._index.hard_state
         if end is None:
             self._begin(0, Cursor(0, 1, 0))
             return

@@ -26,6 +26,8 @@ class Reference(Invariant):
         self._states: dict[Index, tuple[Term, Revision, ConfState]] = {}
         #: Membership before the newest change, and now.
         self.conf_states: tuple[ConfState, ConfState] = (ConfState(), ConfState())
+        #: Index of the newest change.
+        self.conf_index: Index = 0
 
     @property
     def revision(self) -> Revision:
@@ -52,6 +54,7 @@ class Reference(Invariant):
             self._states[entry.index] = (entry.term, self.revision, self._applier.conf_state)
             if self._applier.conf_state != self.conf_states[1]:
                 self.conf_states = (self.conf_states[1], self._applier.conf_state)
+                self.conf_index = entry.index
 
     def at(self, index: Index) -> tuple[Term, Revision, ConfState]:
         """Return term, revision and membership after an index; none of them if nobody has got so far."""

@@ -39,6 +39,7 @@ from zetcd.messages.node import (
     Hello,
     LeaderAnswer,
     LeaderInfo,
+    LeaderQuery,
     LeaderRequest,
     Origin,
     Propose,
@@ -642,6 +643,25 @@ def test_nothing_is_handed_to_an_apply_that_has_not_said_where_it_stands(alone: 
     alone.turn()
     (handed,) = [m for m in alone.received(APPLY) if isinstance(m, StorageApply)]
     assert [entry.index for entry in handed.entries] == [1]
+
+
+def test_a_new_lessor_answers_only_after_what_the_one_before_proposed(alone: Alone) -> None:
+    """Leases that it is about to end would be renewed otherwise."""
+    alone.start_core()
+    alone.clock.advance(1.0)
+    alone.persist()
+    alone.boxes[APPLY].send(RAFT, Propose(1, b"in the log"))
+    alone.turn()
+    alone.boxes[APPLY].send(RAFT, Propose(2, b"from beyond the grave"))
+    alone.boxes[APPLY] = MemoryMailbox(alone.post, APPLY, 3)
+    alone.boxes[APPLY].greet(RAFT)
+    alone.turn()
+    alone.boxes[GATEWAY].send(RAFT, LeaderRequest(1, encode((LeaseKeepAliveRequest(1),))))
+    alone.turn()
+    facts = dict(alone.actor.facts())
+    assert (facts["committed"], facts["last_index"]) == ("1", "2")
+    (query,) = [m for m in alone.received(APPLY) if isinstance(m, LeaderQuery)]
+    assert query.read_index == 2
 
 
 def test_complaints_about_peers_do_not_flood_the_log(alone: Alone) -> None:

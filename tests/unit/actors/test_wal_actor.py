@@ -135,10 +135,8 @@ def test_a_batch_is_bounded_and_the_rest_follows_at_once() -> None:
 def test_responses_without_anything_to_write_need_no_disk(node: Node) -> None:
     node.send(append(1))
     node.disk.calls.clear()
-    commit_only = StorageAppend((), HardState(1, 1, 1), None, (response(7),))
-    assert node.send(StorageAppend(responses=(response(6),)), commit_only) == [
-        Appended((response(6), response(7)), 0, 0)
-    ]
+    answers = [StorageAppend(responses=(response(number),)) for number in (6, 7)]
+    assert node.send(*answers) == [Appended((response(6), response(7)), 0, 0)]
     assert node.disk.calls == {}
 
 

@@ -88,25 +88,20 @@ def test_one_batch_is_one_pwrite_and_one_fdatasync(disk: MemoryFileSystem) -> No
     assert disk.calls == {"pwrite": 1, "fdatasync": 1}
 
 
-def test_a_new_commit_alone_needs_no_disk_and_goes_with_the_next_batch(
-    disk: MemoryFileSystem,
-) -> None:
+def test_nothing_new_needs_no_disk(disk: MemoryFileSystem) -> None:
     storage = opened(disk)
     storage.append([appended(1, 2)])
     disk.calls.clear()
-    assert not storage.append([StorageAppend(hard_state=HardState(1, 2, 1)), StorageAppend()])
+    assert not storage.append([StorageAppend(), StorageAppend(hard_state=HardState(1, 2, 0))])
     assert disk.calls == {}
-    assert storage.state().hard_state.commit == 1
-    storage.append([StorageAppend((entry(3),))])
-    assert reopened(disk, storage).state().hard_state == HardState(1, 2, 1)
 
 
-def test_flush_writes_a_commit_that_was_only_remembered(disk: MemoryFileSystem) -> None:
+def test_a_new_commit_alone_is_durable(disk: MemoryFileSystem) -> None:
     storage = opened(disk)
     storage.append([appended(1, 2)])
-    storage.append([StorageAppend(hard_state=HardState(1, 2, 2))])
-    storage.flush()
-    assert reopened(disk, storage).state().hard_state.commit == 2
+    assert storage.append([StorageAppend(hard_state=HardState(1, 2, 2))])
+    crashed = disk.crash(lambda _path, _page: False)
+    assert opened(crashed).state().hard_state.commit == 2
 
 
 def test_a_new_vote_alone_is_durable(disk: MemoryFileSystem) -> None:
