@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.unit.gateway.stage import ALICE, BOB, Stage, decoded
 from zetcd.messages.base import Message
 from zetcd.messages.client import FrameType, UnaryRequest, pack_frame
-from zetcd.messages.cluster import AlarmAction, AlarmRequest, AlarmType
+from zetcd.messages.cluster import AlarmAction, AlarmRequest, AlarmResponse, AlarmType
 from zetcd.messages.codec import encode
 from zetcd.messages.kv import PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest
 from zetcd.messages.watch import WatchCreateRequest, WatchCredit
@@ -51,13 +51,23 @@ anything = st.one_of(frames, headers, damaged(), st.binary(max_size=40), st.none
 
 
 def is_served(stage: Stage) -> bool:
-    """Whether a good client gets its answers."""
+    """Whether a good client gets its answers, once it has put out whatever alarms were raised."""
+    raised = stage.do(AlarmRequest(), BOB)
+    assert isinstance(raised, AlarmResponse)
+    for alarm in raised.alarms:
+        stage.do(AlarmRequest(AlarmAction.DEACTIVATE, alarm.member_id, alarm.alarm), BOB)
     put = stage.do(PutRequest(b"good", b"client"), BOB)
     get = stage.do(RangeRequest(b"good"), BOB)
     return isinstance(put, PutResponse) and isinstance(get, RangeResponse)
 
 
+_ALARM: Final = pack_frame(
+    FrameType.REQ, 2, encode(AlarmRequest(AlarmAction.ACTIVATE, 2**64 - 1, AlarmType.CORRUPT))
+)
+
+
 @given(st.lists(anything, max_size=12), st.booleans())
+@example([_ALARM], True)
 def test_nothing_a_client_sends_raises_or_harms_another(
     sent: list[bytes | None], opens_session: bool
 ) -> None:

@@ -1,8 +1,9 @@
 """Responsible for turning many mutations into few proposals, and one answer back into many.
 
 Requests collect until `ProposalQueue.take` is called, once per turn of the actor. While fewer than
-``batches_inflight_max`` proposals are unanswered, whatever has collected leaves at once; then it
-waits and the batches grow: the slower the cluster, the larger the batch.
+``batches_inflight_max`` proposals are unanswered, whatever has collected leaves at once, or as soon
+as those are there who usually follow the last answers (`Company`); then it waits and the batches
+grow: the slower the cluster, the larger the batch.
 
 Invariants
     - A request is in exactly one batch, and a batch is proposed once: a proposal that may have been
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from zetcd.errors import RequestTooManyRequests, ZetcdError, error_of
+from zetcd.gateway.company import Company
 from zetcd.gateway.options import GatewayOptions
 from zetcd.gateway.pending import Pending, Replies, begun_nothing
 from zetcd.messages.codec import encode
@@ -65,6 +67,7 @@ class ProposalQueue:
         self._waiting_bytes = 0
         self._batches: dict[int, _Batch] = {}
         self._slots_used = 0
+        self._company = Company()
         self._last_batch_id = 0
         self._term: Term = 0
         #: Figures for status.
@@ -83,15 +86,31 @@ class ProposalQueue:
         size = body_bytes + _REQUEST_OVERHEAD_BYTES
         self._waiting.append((pending, size))
         self._waiting_bytes += size
+        self._company.arrived()
 
-    def take(self) -> list[Propose]:
-        """Return the proposals that may leave now."""
+    def take(self, now: float) -> list[Propose]:
+        """Return the proposals that may leave at ``now``, in monotonic seconds."""
         proposals: list[Propose] = []
+        if self._company.is_expected(len(self._waiting), now) and not self._is_full():
+            return proposals
         while self._waiting and self._slots_used < self._batches_inflight_max:
             pendings = self._take_batch()
             if pendings:
                 proposals.append(self._propose(pendings))
         return proposals
+
+    def _is_full(self) -> bool:
+        """Whether what waits fills a batch."""
+        return (
+            len(self._waiting) >= self._batch_requests_max
+            or self._waiting_bytes >= self._batch_bytes_max
+        )
+
+    def wake_at(self) -> float:
+        """Return when requests that wait for company leave without, infinity = none does."""
+        if self._waiting and self._slots_used < self._batches_inflight_max:
+            return self._company.until
+        return float("inf")
 
     def _take_batch(self) -> list[Pending]:
         """Take as many requests as fit in one batch; those cancelled meanwhile are left out."""
@@ -145,6 +164,7 @@ class ProposalQueue:
         pendings = self._remove(results.batch_id)
         if not pendings:
             return
+        self._company.answered(len(pendings))
         assert len(pendings) == len(results.bodies), "a batch has one result for each request"
         if not results.errors:
             answer = self._replies.answer_encoded

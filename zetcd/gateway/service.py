@@ -560,7 +560,7 @@ class Service:
             self._look_at_size(now)
         if self._is_full and now >= self._alarm_at:
             self._raise_alarm(now)
-        self.to_raft.extend(self._proposals.take())
+        self.to_raft.extend(self._proposals.take(now))
         round_ = self._rounds.take(now)
         if round_ is not None:
             self.to_raft.append(round_)
@@ -619,6 +619,7 @@ class Service:
         """Return when `advance` has something to do, even without input."""
         return min(
             self._next_expiry,
+            self._proposals.wake_at(),
             self._rounds.wake_at(),
             self._questions.wake_at(),
             self._changes.wake_at(),

@@ -10,6 +10,7 @@ import msgspec
 from zetcd.apply import Applier, ApplierOptions
 from zetcd.apply.tables import Identity, initialise
 from zetcd.config.sections import GatewayConfig
+from zetcd.gateway.company import GATHER_SECONDS
 from zetcd.gateway.native.gateway import GatewayReady, NativeGateway
 from zetcd.gateway.options import GatewayOptions
 from zetcd.lease import Lessor
@@ -238,7 +239,7 @@ class Stage:
     def settle(self) -> None:
         """Let the node answer until nothing is left to do."""
         for _ in range(20):
-            self.turn()
+            self.turn(GATHER_SECONDS / 4)
             self.commit()
             self.confirm_reads()
             self.reach()
