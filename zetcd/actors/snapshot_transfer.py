@@ -41,11 +41,11 @@ _CHUNKS_PER_SECOND_MIN: Final = 4
 _REQUESTS_MAX: Final = 64
 #: Frames taken in one turn.
 _FRAMES_PER_TURN_MAX: Final = 64
-#: Seconds after which a receiver that asks for nothing is forgotten.
-_IDLE_SECONDS: Final = 30.0
 #: Seconds without a useful chunk after which a connection is made anew, and how often.
 _RETRY_SECONDS: Final = 2.0
 _RETRIES_MAX: Final = 5
+#: Seconds after which a receiver that asks for nothing is forgotten: by then it has connected anew.
+_IDLE_SECONDS: Final = 2.5 * _RETRY_SECONDS
 
 
 def sending_options(config: Config) -> SendingOptions:

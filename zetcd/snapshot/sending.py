@@ -9,7 +9,9 @@ per second, up to one second's worth, and a chunk takes its length out. Receiver
     0.00 s   A1 B1 A2 A3 leave: the bucket was full
     0.25 s   room for one more
 
-A receiver that has asked for nothing for a while is forgotten; its file is closed.
+A receiver that has asked for nothing for a while is forgotten, and so is the one before of the same member: a
+member that gets nothing connects anew, and what its dead connections hold would be missing for the living
+ones. Their files are closed.
 
 Must never keep more requests than the limits say: a receiver asks again for what gets no answer.
 """
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from zetcd.messages.snapshot import SnapshotRequest
+from zetcd.scalars import NodeID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +55,10 @@ class Due(NamedTuple):
 class _Waiting:
     """One receiver."""
 
-    __slots__ = ("heard_at", "requests")
+    __slots__ = ("heard_at", "node_id", "requests")
 
-    def __init__(self) -> None:
+    def __init__(self, node_id: NodeID) -> None:
+        self.node_id = node_id
         self.heard_at = 0.0
         self.requests: deque[SnapshotRequest] = deque()
 
@@ -70,6 +74,8 @@ class Sender:
         self._options = options
         self._receivers: dict[bytes, _Waiting] = {}
         self._turns: deque[bytes] = deque()
+        #: Forgotten because their member has connected anew; not yet taken by `take_idle`.
+        self._replaced: list[bytes] = []
         self._tokens = float(options.bytes_per_second)
         self._filled_at = now
         #: Figure for status.
@@ -79,10 +85,11 @@ class Sender:
         """Take a request; too many, or of too many receivers, are dropped and come again."""
         waiting = self._receivers.get(receiver)
         if waiting is None:
+            self._forget_connections_of(request.node_id)
             if len(self._receivers) >= self._options.receivers_max:
                 self.dropped_count += 1
                 return
-            waiting = self._receivers[receiver] = _Waiting()
+            waiting = self._receivers[receiver] = _Waiting(request.node_id)
         waiting.heard_at = now
         if len(waiting.requests) >= self._options.requests_max:
             self.dropped_count += 1
@@ -90,6 +97,12 @@ class Sender:
         if not waiting.requests:
             self._turns.append(receiver)
         waiting.requests.append(request)
+
+    def _forget_connections_of(self, node_id: NodeID) -> None:
+        for receiver, waiting in list(self._receivers.items()):
+            if waiting.node_id == node_id:
+                self.forget(receiver)
+                self._replaced.append(receiver)
 
     def ready(self, now: float) -> list[Due]:
         """Return what may be sent now, in order."""
@@ -113,7 +126,8 @@ class Sender:
         return due
 
     def take_idle(self, now: float) -> list[bytes]:
-        """Forget and return the receivers that have asked for nothing for a while."""
+        """Forget and return the receivers that have asked for nothing for a while, or were replaced."""
+        replaced, self._replaced = self._replaced, []
         idle = [
             receiver
             for receiver, waiting in self._receivers.items()
@@ -121,7 +135,7 @@ class Sender:
         ]
         for receiver in idle:
             del self._receivers[receiver]
-        return idle
+        return replaced + idle
 
     def forget(self, receiver: bytes) -> None:
         """Forget a receiver that is gone."""
