@@ -467,12 +467,16 @@ class SimulatedNode:
         self.world.note("crash", f"{self.name} {address}")
         if self._plan is not None:
             self._plan.exited(address)
+        # Who is not there, because it is being started again, cannot crash; nor is anybody killed for it.
+        is_there = address in self.processes
         pause = self._rng.uniform(0.02, 0.3)
         for each in _GROUPS[address]:
             if each == address:
                 self._bury(each)
             else:
-                self._kill_later(each, self._rng.uniform(0, 0.01))
+                seconds = self._rng.uniform(0, 0.01)
+                if is_there:
+                    self._kill_later(each, seconds)
             self._start_later(each, pause + self._rng.uniform(0, 0.02))
 
     def _kill_later(self, address: Address, seconds: float) -> None:

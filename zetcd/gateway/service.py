@@ -164,8 +164,8 @@ class Service:
         self._next_expiry = float("inf")
         self._used_bytes = 0
         self._size_at = float("-inf")
-        #: A request was refused for want of room, and not before when the alarm may be proposed.
-        self._is_full = False
+        #: Bytes of a request that was refused for want of room, 0 = none; and when the alarm may be proposed.
+        self._refused_bytes = 0
         self._alarm_at = float("-inf")
         self._is_draining = False
         self.to_raft: list[ToRaft] = []
@@ -275,7 +275,7 @@ class Service:
         if now >= self._size_at - SIZE_INTERVAL_SECONDS + SIZE_DOUBT_SECONDS:
             self._look_at_size(now)
         if quota <= self._used_bytes + cost_bytes:
-            self._is_full = True
+            self._refused_bytes = cost_bytes
             raise NoSpace(f"{self._used_bytes} of {self._options.quota_bytes} bytes are in use")
 
     def _propose(self, pending: Pending, body_bytes: int) -> None:
@@ -558,7 +558,7 @@ class Service:
             self._expire(now)
         if now >= self._size_at:
             self._look_at_size(now)
-        if self._is_full and now >= self._alarm_at:
+        if self._refused_bytes and now >= self._alarm_at:
             self._raise_alarm(now)
         self.to_raft.extend(self._proposals.take(now))
         round_ = self._rounds.take(now)
@@ -577,8 +577,11 @@ class Service:
             self._used_bytes = self._backend.size().used_bytes
 
     def _raise_alarm(self, now: float) -> None:
-        """Propose this member's alarm, unless it is on already."""
-        self._is_full = False
+        """Propose this member's alarm, unless it is on already or there is room again."""
+        self._look_at_size(now)
+        cost_bytes, self._refused_bytes = self._refused_bytes, 0
+        if self._used_bytes + cost_bytes < self._options.quota_bytes:
+            return
         self._alarm_at = now + ALARM_INTERVAL_SECONDS
         node_id = self._options.node_id
         if AlarmMember(node_id, AlarmType.NOSPACE) not in self._reads.alarms():

@@ -106,7 +106,12 @@ def handle_vote(r: Raft, m: Vote) -> None:
         r.election_elapsed = 0
         persistence.send_when_durable(r, VoteResp(r.node_id, m.sender, r.term))
     else:
-        persistence.send_answer(r, VoteResp(r.node_id, m.sender, r.term, True, *_committed(r)))
+        persistence.send_answer(r, refuse_vote(r, m))
+
+
+def refuse_vote(r: Raft, m: Vote) -> VoteResp:
+    """Return the answer that refuses ``m``."""
+    return VoteResp(r.node_id, m.sender, r.term, True, *_committed(r))
 
 
 def handle_pre_vote(r: Raft, m: PreVote) -> None:

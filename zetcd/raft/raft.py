@@ -420,4 +420,8 @@ def _admit_older_term(r: Raft, message: PeerMessage) -> bool:
         # So that a candidate with an old term but a long log learns of the newer term (it could not
         # win, and would ask forever).
         persistence.send_answer(r, election.refuse_pre_vote(r, message))
+    elif isinstance(message, Vote):
+        # So that its next term is not behind again (Raft §5.1, RequestVote 1): who has the longer log
+        # could otherwise run after the terms of one that cannot win, and does not ask it, for ever.
+        persistence.send_answer(r, election.refuse_vote(r, message))
     return False

@@ -385,7 +385,8 @@ def test_a_full_store_refuses_what_would_grow_it() -> None:
     assert full.proposals()
 
 
-def test_a_full_store_raises_the_alarm_until_it_is_on_and_until_somebody_ends_it() -> None:
+def almost_full() -> Stage:
+    """Return a stage with a quota, whose store has no room for another value."""
     options = options_of()
     stage = Stage(
         type(options)(
@@ -395,6 +396,36 @@ def test_a_full_store_raises_the_alarm_until_it_is_on_and_until_somebody_ends_it
     )
     stage.hello()
     put(stage, b"a", bytes(19_500))
+    return stage
+
+
+def make_room(stage: Stage, revision: int) -> None:
+    stage.do(DeleteRangeRequest(b"a"))
+    stage.do(CompactionRequest(revision, physical=True))
+    while stage.applier.is_compacting:
+        stage.applier.compact_step(100)
+
+
+def test_an_alarm_is_not_raised_if_there_is_room_again_when_it_is_due() -> None:
+    stage = almost_full()
+    stage.turn(1.0)
+    stage.request(PutRequest(b"b"))
+    stage.turn()
+    stage.commit()
+    stage.do(AlarmRequest(AlarmAction.DEACTIVATE, NODE, AlarmType.NOSPACE))
+    # Refused again, so soon that the next alarm is not due yet.
+    refused = stage.do(PutRequest(b"b"))
+    assert isinstance(refused, ErrorBody)
+    assert refused.number == NoSpace.number
+    make_room(stage, 3)
+    stage.turn(1.0)
+    stage.commit()
+    assert not stage.applier.alarms.active
+    assert isinstance(stage.do(PutRequest(b"b")), PutResponse)
+
+
+def test_a_full_store_raises_the_alarm_until_it_is_on_and_until_somebody_ends_it() -> None:
+    stage = almost_full()
     stage.turn(1.0)
     for _ in range(3):
         stage.request(PutRequest(b"b"))
@@ -411,10 +442,7 @@ def test_a_full_store_raises_the_alarm_until_it_is_on_and_until_somebody_ends_it
     stage.turn(1.0)
     assert not stage.proposals()
     # Room alone does not end the alarm, and it speaks for every member.
-    stage.do(DeleteRangeRequest(b"a"))
-    stage.do(CompactionRequest(3, physical=True))
-    while stage.applier.is_compacting:
-        stage.applier.compact_step(100)
+    make_room(stage, 3)
     stage.turn(1.0)
     refused = stage.do(PutRequest(b"b"))
     assert isinstance(refused, ErrorBody)
