@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants.mutant import Edit, Mutant, NamedTests, Seeds
+from tests.mutants.mutant import Edit, Mutant, NamedTests
 
 _BATCH: Final = "zetcd/wal/batch.py"
 _LOG_SCAN: Final = "zetcd/runtime/log_scan.py"
@@ -107,7 +107,10 @@ DURABILITY: Final = (
                 "if not body:",
             ),
         ),
-        Seeds(count=150),
+        NamedTests(
+            ("tests/unit/runtime/test_log_storage.py",),
+            "a disk tears the very batch that was the last one in one of some 150 clusters",
+        ),
     ),
     Mutant(
         "damaged log is cut",
@@ -168,6 +171,9 @@ DURABILITY: Final = (
                 "if True:",
             ),
         ),
-        Seeds(count=150),
+        NamedTests(
+            ("tests/unit/actors/test_apply_actor.py",),
+            "takes two gateways with a batch of the same number: one of several hundred clusters",
+        ),
     ),
 )

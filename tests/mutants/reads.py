@@ -22,6 +22,13 @@ READS: Final = (
                 "reads.acknowledged = {*r.conf.voters}",
             ),
         ),
+        NamedTests(
+            (
+                "tests/unit/raft/test_paper.py",
+                "tests/datadriven/test_raft.py",
+            ),
+            "check-quorum leaves a leader that was deposed little time to be read from",
+        ),
     ),
     Mutant(
         "ReadIndex id used again",
@@ -50,6 +57,10 @@ READS: Final = (
                 "            self.leader = leader",
             ),
         ),
+        NamedTests(
+            ("tests/unit/raft/test_read_only.py",),
+            "takes a leader that comes back to office while a read of its last term waits",
+        ),
     ),
     Mutant(
         "read joins a round under way",
@@ -63,6 +74,10 @@ READS: Final = (
                 "        return\n"
                 "    if not reads.waiting:\n        reads.waiting_since = reads.now\n",
             ),
+        ),
+        NamedTests(
+            ("tests/datadriven/test_raft.py",),
+            "one of several hundred clusters",
         ),
     ),
     Mutant(
@@ -97,7 +112,10 @@ READS: Final = (
                 "needs_checkpoint=False",
             ),
         ),
-        Seeds(count=150),
+        NamedTests(
+            ("tests/unit/lease/test_lessor.py",),
+            "takes a change of leader between a renewal and the next checkpoint of a lease",
+        ),
     ),
     Mutant(
         "keep-alive at a deposed leader",

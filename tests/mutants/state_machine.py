@@ -42,6 +42,10 @@ STATE_MACHINE: Final = (
                 "            if entry.index > applied + offset:\n",
             ),
         ),
+        NamedTests(
+            ("tests/unit/apply/test_applier.py",),
+            "raft hands out again only what apply has not said to have",
+        ),
     ),
     Mutant(
         "failed compare changes something",
@@ -109,6 +113,10 @@ STATE_MACHINE: Final = (
                 "if watcher.stream.can_send_events() and is_complete_at(watcher, hub.revision):",
                 "if watcher.stream.can_send_events():",
             ),
+        ),
+        NamedTests(
+            ("tests/datadriven/test_watch.py",),
+            "takes a watcher that is being caught up when progress is told",
         ),
     ),
     Mutant(

@@ -98,6 +98,8 @@ class Checkpointer:
         self._verification: Verification | None = None
         #: Durable and not yet marked.
         self._unmarked: CheckpointInfo | None = None
+        #: Index of the newest mark known of; that of a snapshot from another member may be newer than ours.
+        self._marked_index: Index = 0
         #: Index of the newest mark for which wal was told what the kept checkpoints need; None = of none.
         self._told_mark: Index | None = None
         #: Checkpoints that turned out to be damaged: they count as missing.
@@ -142,6 +144,7 @@ class Checkpointer:
         self._note_mark(marked.snapshot.index)
 
     def _note_mark(self, index: Index) -> None:
+        self._marked_index = max(self._marked_index, index)
         if self._unmarked is not None and self._unmarked.snapshot.index <= index:
             self._unmarked = None
         damaged = self._damaged
@@ -238,7 +241,8 @@ class Checkpointer:
             bytes=info.trailer.file_bytes,
             seconds=round(self._seconds_last, 3),
         )
-        self._newest = self._unmarked = info
+        self._newest = info
+        self._offer(info)
         self._next_mark = 0.0
 
     def _give_up(self, error: OSError, now: float) -> None:
@@ -260,9 +264,13 @@ class Checkpointer:
         except CorruptCheckpoint as error:
             self._note_damaged(self._newest.name, error)
         else:
-            self._unmarked = self._newest
+            self._offer(self._newest)
         verification.close()
         self._verification = None
+
+    def _offer(self, info: CheckpointInfo) -> None:
+        """Let it be marked, unless a newer one is: then it may be gone already."""
+        self._unmarked = info if info.snapshot.index > self._marked_index else None
 
     def _note_damaged(self, name: CheckpointName, error: CorruptCheckpoint) -> None:
         self._damaged.append(name)
