@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,8 @@ import psutil
 
 from tests.robustness.arena import ArenaNode, ArenaSetting
 from tests.robustness.faults.fault import RECOVERY_SECONDS_MAX, Fault, Stage
+from zetcd.client import Client
+from zetcd.errors import ZetcdError
 
 #: More deaths than a member puts up with would otherwise end it: rounds hurt it again and again.
 _PATIENT: Final = "[supervisor]\nrestarts-max = 100\n"
@@ -20,6 +24,8 @@ _PATIENT: Final = "[supervisor]\nrestarts-max = 100\n"
 _SILENT_SECONDS: Final = 5.0
 #: Most that the store may grow while a reader of it stands still.
 _GROWTH_BYTES_MAX: Final = 64 * 1024 * 1024
+#: Threads that keep a gateway reading.
+_READERS: Final = 2
 
 
 class KillActor(Fault):
@@ -141,7 +147,9 @@ class StopReader(Fault):
         node = stage.victim("leader")
         pid = node.actor(self.actor).pid
         file = Path(node.config.store_dir()) / "data.mdb"
-        if not _stop_in_transaction(stage, node, pid):
+        with _Readers(node.endpoint):
+            has_stopped = _stop_in_transaction(stage, node, pid)
+        if not has_stopped:
             return
         stage.strikes += 1
         before, began = file.stat().st_size, time.monotonic()
@@ -159,6 +167,31 @@ class StopReader(Fault):
         stage.hold(2.0)
         later = file.stat().st_size - settled
         stage.note(f"then by {later / 1e6:.1f} MB")
+
+
+class _Readers:
+    """Threads that read the whole store again and again, so that its gateway mostly is in a transaction."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._read) for _ in range(_READERS)]
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _read(self) -> None:
+        with Client(self._endpoint, timeout=1.0) as client:
+            while not self._is_over.is_set():
+                # It stands still, or is gone: that is what they are there for.
+                with contextlib.suppress(ZetcdError):
+                    client.get_prefix(b"", serializable=True)
 
 
 def _stop_in_transaction(stage: Stage, node: ArenaNode, pid: int) -> bool:
