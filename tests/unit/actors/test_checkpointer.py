@@ -152,6 +152,19 @@ def test_what_an_earlier_process_made_is_verified_and_then_marked(bench: Bench) 
     assert len(bench.store.copies) == 1
 
 
+def test_what_was_verified_while_a_newer_one_was_marked_is_not_offered(bench: Bench) -> None:
+    """The newer one came from another member."""
+    bench.store.apply(20)
+    bench.log()
+    bench.turns(12)
+    bench.marks.clear()
+    bench.checkpointer = bench.restarted()
+    bench.log()
+    bench.checkpointer.marked(CheckpointMarked(SnapshotMetadata(30, 1, CONF_STATE), 31))
+    bench.turns(12)
+    assert bench.marks == []
+
+
 def test_a_copy_is_given_up_when_its_store_closes(bench: Bench) -> None:
     """Its pages are used again by whoever writes the store: what is read of them is torn."""
     bench.store.apply(20)
