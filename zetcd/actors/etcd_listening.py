@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -17,11 +18,10 @@ from zetcd.config import Config
 from zetcd.gateway.grpc_server import GrpcServer
 from zetcd.gateway.http import Surface
 from zetcd.gateway.http_server import HttpServer
+from zetcd.runtime.certificate_renewal import renewals
 from zetcd.runtime.client_listeners import Listener, bind_listeners
 from zetcd.runtime.tls import ServerSide, WatchedFiles, files_of, server_side
 
-#: How often files of certificates are looked at.
-RENEWAL_INTERVAL_SECONDS: Final = 1.0
 #: Refused connections are complained of at most this often: whoever tries will go on trying.
 _COMPLAINT_INTERVAL_SECONDS: Final = 1.0
 
@@ -99,23 +99,15 @@ class EtcdListening:
 
     async def renew_forever(self) -> None:
         """Look at the files from time to time, and open the listeners anew when they changed."""
-        while self._tls is not None:
-            await asyncio.sleep(RENEWAL_INTERVAL_SECONDS)
-            if self._files.have_changed():
-                await self._renew()
-
-    async def _renew(self) -> None:
-        try:
-            self._tls = server_side(self._config, self._security)
-        except (OSError, ValueError) as error:
-            # Half of them is written: the next change brings the rest.
-            self._log.warning("certificates cannot be used, the old ones stay", error=str(error))
+        if self._tls is None:
             return
-        old = [*self._server.release_listeners(), *self._http.release_listeners()]
-        await self.open()
-        for listener in old:
-            listener.close()
-        self._log.info("certificates were read again", files=files_of(self._security))
+        read = partial(server_side, self._config, self._security)
+        async for tls in renewals(self._files, read):
+            self._tls = tls
+            old = [*self._server.release_listeners(), *self._http.release_listeners()]
+            await self.open()
+            for listener in old:
+                listener.close()
 
     def _admits(self, connection: asyncio.Transport) -> bool:
         tls = connection.get_extra_info("ssl_object")

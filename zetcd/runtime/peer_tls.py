@@ -28,6 +28,7 @@ import structlog
 from zetcd.config import Config
 from zetcd.config.tree import PeerTunnel
 from zetcd.config.urls import is_secure
+from zetcd.runtime.certificate_renewal import renewals
 from zetcd.runtime.client_listeners import bind_listeners
 from zetcd.runtime.peer_names import address_refusal
 from zetcd.runtime.peer_pace import PeerPace
@@ -61,8 +62,6 @@ _REQUEST_SECONDS: Final = 30.0
 _PENDING_MAX: Final = 256
 #: Connections from other members, twenty for each of fifty.
 _INBOUND_MAX: Final = 1024
-#: How often files of certificates are looked at.
-_RENEWAL_INTERVAL_SECONDS: Final = 1.0
 #: The same trouble is told at most this often: whoever tries goes on trying.
 _COMPLAINT_INTERVAL_SECONDS: Final = 5.0
 #: Troubles remembered.
@@ -201,19 +200,8 @@ class PeerRelay:
         self._log.warning(event, error=text, **figures)
 
     async def _renew_forever(self) -> None:
-        while True:
-            await asyncio.sleep(_RENEWAL_INTERVAL_SECONDS)
-            if not self._files.have_changed():
-                continue
-            try:
-                self._credentials = _read_credentials(self._config)
-            except (OSError, ValueError) as error:
-                # Half of them is written: the next change brings the rest.
-                self._log.warning(
-                    "certificates cannot be used, the old ones stay", error=str(error)
-                )
-                continue
-            self._log.info("certificates were read again", files=files_of(self._security))
+        async for credentials in renewals(self._files, lambda: _read_credentials(self._config)):
+            self._credentials = credentials
 
     # --- from other members -----------------------------------------------------------------------
 
