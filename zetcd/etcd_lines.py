@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from zetcd import __version__
 from zetcd.config import Config
-from zetcd.config.urls import TLS_SCHEMES
+from zetcd.config.urls import is_secure
 
 
 class Line(NamedTuple):
@@ -73,8 +73,8 @@ def ready(config: Config) -> Iterator[Line]:
     for _ in config.listen_client_urls:
         yield Line("ready to serve client requests", {})
     for url in config.listen_client_urls:
-        scheme, _, address = url.partition("://")
-        message = _SECURE if scheme in TLS_SCHEMES else _INSECURE
+        _, _, address = url.partition("://")
+        message = _SECURE if is_secure(url) else _INSECURE
         yield Line(message, {"traffic": "grpc+http", "address": address})
 
 

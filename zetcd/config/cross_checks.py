@@ -9,7 +9,7 @@ from typing import Final
 from zetcd.config.auto_compaction import REVISION, parse_retention
 from zetcd.config.cipher_suites import unknown_suites
 from zetcd.config.membership_id import member_id_of
-from zetcd.config.peer_security import check_peer_security
+from zetcd.config.peer_security import check_key_pair, check_peer_security
 from zetcd.config.rules import check_section, format_duration, key_of, shown
 from zetcd.config.sections import KIB
 from zetcd.config.tree import SECTIONS, Config
@@ -17,9 +17,9 @@ from zetcd.config.urls import (
     CLIENT_SCHEMES,
     FILE_SCHEMES,
     PEER_SCHEMES,
-    TLS_SCHEMES,
     HostPort,
     check_listen_host,
+    is_secure,
     names_file,
     parse_initial_cluster,
     parse_url,
@@ -283,17 +283,10 @@ def _check_limits(config: Config) -> Iterator[Problem]:
 def _check_tls(config: Config) -> Iterator[Problem]:
     section = "client-transport-security"
     security = config.client_transport_security
-    certificate, key = security.cert_file, security.key_file
-    if bool(certificate) != bool(key):
-        yield Problem(
-            section,
-            shown(certificate or key),
-            f"KeyFile and CertFile must both be present[key: {key}, cert: {certificate}]",
-            "set both",
-        )
+    yield from check_key_pair(section, security)
     for attribute in ("listen_client_urls", *_OPTIONAL_URL_LISTS):
         for url in getattr(config, attribute):
-            if url.partition("://")[0] in TLS_SCHEMES and not certificate and not security.auto_tls:
+            if is_secure(url) and not security.cert_file and not security.auto_tls:
                 yield Problem(
                     key_of(attribute),
                     shown(url),

@@ -1,4 +1,4 @@
-"""Responsible for what peers' URLs and certificates must have in common, in etcd's words; pure."""
+"""Responsible for what URLs and certificates must have in common, in etcd's words; pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def check_peer_security(
     security: TransportSecurity, *, listening: Sequence[str], advertised: Sequence[str]
 ) -> Iterator[Problem]:
     """Yield what is wrong with the section, and with URLs that it does not fit."""
-    yield from _check_pairs(security)
+    yield from check_key_pair(_SECTION, security)
+    yield from _check_clients(security)
     secure = list(filter(is_secure, listening))
     if secure and not security.cert_file and not security.auto_tls:
         address = secure[0].partition("://")[2].rstrip("/")
@@ -37,15 +38,19 @@ def check_peer_security(
             )
 
 
-def _check_pairs(security: TransportSecurity) -> Iterator[Problem]:
+def check_key_pair(section: str, security: TransportSecurity) -> Iterator[Problem]:
+    """Yield that a section has a certificate and no key, or the other way round."""
     certificate, key = security.cert_file, security.key_file
     if bool(certificate) != bool(key):
         yield Problem(
-            _SECTION,
+            section,
             shown(certificate or key),
             f"KeyFile and CertFile must both be present[key: {key}, cert: {certificate}]",
             "set both",
         )
+
+
+def _check_clients(security: TransportSecurity) -> Iterator[Problem]:
     certificate, key = security.client_cert_file, security.client_key_file
     if bool(certificate) != bool(key):
         yield Problem(

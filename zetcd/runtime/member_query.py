@@ -17,7 +17,7 @@ from zetcd.errors import CannotJoin
 from zetcd.membership import Found, identify
 from zetcd.messages.codec import DECODE_ERRORS, UnionDecoder, encode
 from zetcd.messages.node import MembersAnswer, MembersQuery, PeerJoin
-from zetcd.runtime.peer_routes import Channel, PeerRoutes
+from zetcd.runtime.peer_routes import DIRECT, Channel, PeerRoutes
 from zetcd.runtime.peer_socket import (
     KIND_JOIN,
     pack_join_frame,
@@ -36,8 +36,6 @@ _DISAGREEMENT_SECONDS: Final = 3.0
 _GATHERING_SECONDS: Final = 1.0
 _ASK_INTERVAL_SECONDS: Final = 0.3
 _FRAME_BYTES_MAX: Final = 1 << 20
-#: Without a tunnel: every member is where its URL says.
-_DIRECT: Final = PeerRoutes()
 
 
 def ask_who_i_am(
@@ -46,7 +44,7 @@ def ask_who_i_am(
     listen_urls: Sequence[str],
     *,
     patience_seconds: float = PATIENCE_SECONDS,
-    routes: PeerRoutes = _DIRECT,
+    routes: PeerRoutes = DIRECT,
 ) -> Found:
     """Return who the member called ``name`` is.
 

@@ -133,6 +133,10 @@ class PeerRoutes:
         return endpoint
 
 
+#: Without a tunnel: every member is where its URL says.
+DIRECT: Final = PeerRoutes()
+
+
 def bind_endpoint(socket: zmq.Socket[bytes], endpoint: str, shown: str) -> None:
     """Bind a socket, and close it if that fails; raises as `PeerRoutes.bind`."""
     try:

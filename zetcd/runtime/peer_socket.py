@@ -20,7 +20,7 @@ import zmq
 
 from zetcd.config.urls import PEER_SCHEMES, parse_url
 from zetcd.runtime.mailbox import has_input
-from zetcd.runtime.peer_routes import Channel, PeerRoutes
+from zetcd.runtime.peer_routes import DIRECT, Channel, PeerRoutes
 from zetcd.scalars import NodeID
 
 _HEADER: Final = struct.Struct(">BBBBQQQ")
@@ -42,8 +42,6 @@ _URGENT_FRAMES_MAX: Final = 4_096
 _ENTRIES_FRAMES_MAX: Final = 1_024
 #: How long a frame for somebody who is no peer may be on its way.
 _ONCE_LINGER_MS: Final = 1_000
-#: Without a tunnel: every member is where its URL says.
-_DIRECT: Final = PeerRoutes()
 #: Different reasons kept until they are asked for.
 _REJECTIONS_MAX: Final = 16
 
@@ -148,7 +146,7 @@ def peer_lane(
     frames_max: int,
     *,
     is_immediate: bool = True,
-    routes: PeerRoutes = _DIRECT,
+    routes: PeerRoutes = DIRECT,
 ) -> zmq.Socket[bytes]:
     """Return a socket that sends frames to one of ``urls``: the first, or the first with TLS."""
     socket = context.socket(zmq.PUSH)
@@ -177,7 +175,7 @@ class ZmqPeerSender:
         cluster_id: int,
         node_id: NodeID,
         has_entries_lane: bool = False,
-        routes: PeerRoutes = _DIRECT,
+        routes: PeerRoutes = DIRECT,
     ) -> None:
         """Begin without peers; with an entries lane, frames that are not urgent never hold up others."""
         self._has_entries_lane = has_entries_lane
@@ -251,7 +249,7 @@ class ZmqPeerLinks(ZmqPeerSender):
         cluster_id: int,
         node_id: NodeID,
         frame_bytes_max: int,
-        routes: PeerRoutes = _DIRECT,
+        routes: PeerRoutes = DIRECT,
     ) -> None:
         """Bind the listen URLs.
 

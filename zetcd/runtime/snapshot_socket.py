@@ -15,7 +15,7 @@ import zmq
 from zetcd.messages.codec import DECODE_ERRORS, UnionDecoder, decoder_of, encode
 from zetcd.messages.snapshot import SnapshotChunk, SnapshotRefused, SnapshotRequest
 from zetcd.runtime.mailbox import has_input
-from zetcd.runtime.peer_routes import Channel, PeerRoutes, bind_endpoint
+from zetcd.runtime.peer_routes import DIRECT, Channel, PeerRoutes, bind_endpoint
 
 #: A request is a few numbers.
 _REQUEST_BYTES_MAX: Final = 1024
@@ -24,8 +24,6 @@ _CHUNK_OVERHEAD_BYTES: Final = 1024
 #: Frames that may wait in each direction; the receivers' windows are smaller.
 _FRAMES_MAX: Final = 256
 
-#: Without a tunnel: every member is where its URL says.
-_DIRECT: Final = PeerRoutes()
 
 Answer = SnapshotChunk | SnapshotRefused
 
@@ -152,7 +150,7 @@ class ZmqSnapshotFetcher:
         self,
         context: zmq.Context[zmq.Socket[bytes]],
         chunk_bytes_max: int,
-        routes: PeerRoutes = _DIRECT,
+        routes: PeerRoutes = DIRECT,
     ) -> None:
         """Begin without a connection."""
         #: Of the connection there is; empty = none.
