@@ -133,10 +133,8 @@ class Checkpointer:
     def log_size(self, size: LogSize) -> None:
         """Note how much log there is since the newest mark."""
         self._log_size = size
-        if self._unmarked is not None and self._unmarked.snapshot.index <= size.marked_index:
-            # The wal that has marked it died before it could say so.
-            self._unmarked = None
         if size.marked_index != self._told_mark:
+            # A wal that has marked one may have died before it could say so.
             self._note_mark(size.marked_index)
 
     def marked(self, marked: CheckpointMarked) -> None:
