@@ -91,8 +91,7 @@ def build_program(name: str) -> Path:
     built = PROGRAMS_DIR / f"{name}-{_digest(module)}"
     if built.exists():
         return built
-    PROGRAMS_DIR.mkdir(exist_ok=True)
-    with _locked(name):
+    with locked(name):
         if not built.exists():
             # Appears under its name only when it is whole.
             unfinished = built.with_name(f"{built.name}.{os.getpid()}")
@@ -115,7 +114,9 @@ def _digest(module: Path) -> str:
 
 
 @contextmanager
-def _locked(name: str) -> Iterator[None]:
+def locked(name: str) -> Iterator[None]:
+    """Let nobody else make what goes by this name meanwhile; `PROGRAMS_DIR` comes to be there."""
+    PROGRAMS_DIR.mkdir(exist_ok=True)
     with (PROGRAMS_DIR / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -6,7 +6,6 @@ for a registry without end: what takes too long to come, or does not come, is a 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-from bench.peers.build import PROGRAMS_DIR, ROOT
+from bench.peers.build import PROGRAMS_DIR, ROOT, locked
 
 
 class _Limits(NamedTuple):
@@ -119,9 +118,7 @@ def _prepared(name: str, build: Callable[[Path], None]) -> Path:
     for each in files:
         made_from.update(each.relative_to(source).as_posix().encode() + b"\0" + each.read_bytes())
     directory = PROGRAMS_DIR / f"{name}-{made_from.hexdigest()[:16]}"
-    PROGRAMS_DIR.mkdir(exist_ok=True)
-    with (PROGRAMS_DIR / f".{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(name):
         if not (directory / "complete").exists():
             for old in PROGRAMS_DIR.glob(f"{name}-*"):
                 shutil.rmtree(old)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.peers.build import PROGRAMS_DIR, ROOT
+from bench.peers.build import PROGRAMS_DIR, ROOT, locked
 
 INSTALL_SECONDS_MAX = 600
 _UNREACHABLE = ("No matching distribution", "Failed to establish", "Could not find a version")
@@ -24,9 +23,7 @@ def python_of(client: str) -> tuple[Path, Path]:
     requirements = directory / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
     environment = PROGRAMS_DIR / f"python-{client}-{digest}"
-    PROGRAMS_DIR.mkdir(exist_ok=True)
-    with (PROGRAMS_DIR / f".python-{client}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(f"python-{client}"):
         if not (environment / "complete").exists():
             _install(environment, requirements)
     return environment / "bin" / "python", directory / "client.py"

@@ -140,13 +140,18 @@ def test_a_mark_is_asked_for_again_until_it_is_confirmed(bench: Bench) -> None:
     assert len(bench.marks) == count
 
 
-def test_what_an_earlier_process_made_is_verified_and_then_marked(bench: Bench) -> None:
+def begin_with_an_unmarked_one(bench: Bench) -> None:
+    """Let an earlier process have made the checkpoint at 20, and not have had it marked."""
     bench.store.apply(20)
     bench.log()
     bench.turns(12)
     bench.marks.clear()
     bench.checkpointer = bench.restarted()
     bench.log()
+
+
+def test_what_an_earlier_process_made_is_verified_and_then_marked(bench: Bench) -> None:
+    begin_with_an_unmarked_one(bench)
     bench.turns(12)
     assert bench.marks[0].snapshot.index == 20
     assert len(bench.store.copies) == 1
@@ -154,12 +159,7 @@ def test_what_an_earlier_process_made_is_verified_and_then_marked(bench: Bench) 
 
 def test_what_was_verified_while_a_newer_one_was_marked_is_not_offered(bench: Bench) -> None:
     """The newer one came from another member."""
-    bench.store.apply(20)
-    bench.log()
-    bench.turns(12)
-    bench.marks.clear()
-    bench.checkpointer = bench.restarted()
-    bench.log()
+    begin_with_an_unmarked_one(bench)
     bench.checkpointer.marked(CheckpointMarked(SnapshotMetadata(30, 1, CONF_STATE), 31))
     bench.turns(12)
     assert bench.marks == []

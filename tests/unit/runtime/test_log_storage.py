@@ -53,6 +53,11 @@ def segments(filesystem: MemoryFileSystem) -> list[str]:
     return segment_names(filesystem, DIRECTORY)
 
 
+def first_indexes_of(filesystem: MemoryFileSystem) -> list[int]:
+    """Return where each segment begins, by its name."""
+    return [int(name.split("-")[1].split(".")[0], 16) for name in segments(filesystem)]
+
+
 @pytest.fixture
 def disk() -> MemoryFileSystem:
     return MemoryFileSystem()
@@ -284,7 +289,7 @@ def test_release_never_leaves_a_gap(disk: MemoryFileSystem) -> None:
         storage.append([appended(index, index, data=bytes(300))])
     for index in range(5, 31):
         storage.append([appended(index, index, term=2, data=bytes(300))])
-    first_indexes = [int(name.split("-")[1].split(".")[0], 16) for name in segments(disk)]
+    first_indexes = first_indexes_of(disk)
     assert first_indexes != sorted(first_indexes)
     storage.append([mark(12, term=2)])
     assert storage.release(12) > 0
@@ -323,7 +328,7 @@ def test_a_log_that_a_snapshot_replaced_opens_whatever_was_released_of_it(
     storage = opened(disk)
     for index in range(1, 31):
         storage.append([appended(index, index, term=2, data=bytes(300))])
-    first_indexes = [int(name.split("-")[1].split(".")[0], 16) for name in segments(disk)]
+    first_indexes = first_indexes_of(disk)
     storage.append(
         [mark(first_indexes[3] - 1, term=3), StorageAppend(hard_state=HardState(3, 2, 0))]
     )
