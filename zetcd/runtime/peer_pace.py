@@ -27,8 +27,9 @@ class PeerPace:
     async def wait(self, destination: Destination) -> None:
         """Return when it may be tried."""
         not_before, _ = self._pauses.get(destination, (0.0, 0.0))
-        seconds = not_before - asyncio.get_running_loop().time()
-        if seconds > 0:
+        loop = asyncio.get_running_loop()
+        # Event loops wake up a little early; `lost` would take that for another connection's time.
+        while (seconds := not_before - loop.time()) > 0:  # noqa: ASYNC110 - no event, but a time
             await asyncio.sleep(min(seconds, _PAUSE_SECONDS_MAX))
 
     def lost(self, destination: Destination, *, is_refusal: bool) -> None:
