@@ -204,8 +204,9 @@ def test_a_damaged_snapshot_is_not_installed(cluster: Cluster) -> None:
     def is_newer() -> bool:
         # A checkpoint has to be paid for by half as much log.
         with Client(leader.endpoint) as client:
-            for number in range(200):
+            for number in range(20):
                 client.put(b"more/%d" % (number % 10), bytes(15_000))
+        # Little at a time: all of it is fetched afterwards, at the pace of `SLOW`.
         return checkpoints(leader)[-1] > newest
 
     wait_until(is_newer, "the leader makes another checkpoint")

@@ -36,8 +36,7 @@ class ReceivingOptions:
     requests_inflight_max: int
     #: Seconds without a useful chunk after which the connection is made anew.
     retry_seconds: float
-    #: Connections in a row that brought nothing, or whole files with the wrong content, after which
-    #: the transfer has failed.
+    #: Connections in a row that brought nothing after which the transfer has failed.
     retries_max: int
 
 
@@ -97,7 +96,7 @@ class Receiver:
         self._chunk_bytes = options.chunk_bytes
         self._asked = held.length
         self._retries = 0
-        self._wrong_count = 0
+        self._was_wrong = False
         self._next_retry = now
         self._is_connecting = False
         self._is_restarting = False
@@ -146,14 +145,19 @@ class Receiver:
             self._complete = chunk.digest
 
     def content_is_wrong(self, now: float) -> None:
-        """Note that all was here and its digest is not what the sender says: begin anew."""
-        self._is_over = False
+        """Note that all was here and its digest is not what the sender says: begin anew, once.
+
+        It may have been damaged here. If it is wrong twice, the sender's file is: asking for that one
+        again only delays the newer one that the leader may have by then.
+        """
         self._complete = b""
-        self._wrong_count += 1
         self._restart()
-        self._next_retry = now
-        if self._wrong_count > self._options.retries_max:
+        if self._was_wrong:
             self._fail("the content does not have the digest that the sender names")
+            return
+        self._was_wrong = True
+        self._is_over = False
+        self._next_retry = now
 
     def _restart(self) -> None:
         self.held = NOTHING
