@@ -337,6 +337,7 @@ def build(setting: ActorSetting) -> tuple[Actor, Sequence[Pollable]]:
         election_timeout_seconds=config.election_timeout / 1000,
         limits=limits,
         http=http,
+        handling_clock=setting.clock.now if config.metrics == "extensive" else None,
     )
     stores = Stores(Path(config.store_dir()), config.map_bytes())
     actor = EtcdGatewayActor(setting, core=core, listeners=listeners, stores=stores)

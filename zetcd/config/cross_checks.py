@@ -338,13 +338,6 @@ def _check_not_implemented(config: Config) -> Iterator[Problem]:
             "there are no profiles of Go to serve, and none of Python yet",
             "set false; profile a process with py-spy",
         )
-    if config.metrics != "basic":
-        yield Problem(
-            "metrics",
-            shown(config.metrics),
-            "histograms of each method are not implemented yet",
-            'set "basic"',
-        )
 
 
 _CHECKS: Final[tuple[Callable[[Config], Iterable[Problem]], ...]] = (

@@ -99,7 +99,7 @@ class Config:
     host_whitelist: tuple[str, ...] = setting(("*",))
     #: Profiles under ``/debug/pprof``; not implemented.
     enable_pprof: bool = setting(False)
-    #: ``extensive`` adds histograms of each method to /metrics; not implemented.
+    #: ``extensive`` adds to /metrics how long the calls of each method take.
     metrics: str = setting("basic", choices=("basic", "extensive"))
     #: Milliseconds between two heartbeats of a leader: about the round trip between members.
     heartbeat_interval: int = setting(100, "ms", low=1, high=10_000)

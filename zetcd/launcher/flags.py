@@ -238,12 +238,7 @@ def _observation(table: _Table) -> None:
         "false",
         "there are no profiles to serve (zetcd's own file refuses it); see zetcd status",
     )
-    table.ignored(
-        "metrics",
-        _STRING,
-        "basic",
-        "no histograms of each method (zetcd's own file refuses extensive)",
-    )
+    table.acted("metrics", _STRING, "basic", note="basic or extensive")
     table.ignored("enable-distributed-tracing", _BOOL, "false", _NO_TRACING)
     table.ignored("distributed-tracing-address", _STRING, "localhost:4317", _NO_TRACING)
     table.ignored("distributed-tracing-service-name", _STRING, "etcd", _NO_TRACING)

@@ -34,7 +34,7 @@ Rules
     ``docs/metrics.md``.
 
 Not implemented
-    Histograms of each method (``metrics = "extensive"``), exemplars, OpenMetrics, compression.
+    Exemplars, OpenMetrics, compression.
 """
 
 from zetcd.metrics.definitions import DEFINITIONS, Definition, Kind

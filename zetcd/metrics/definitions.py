@@ -46,6 +46,8 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -
 
 _DISK: Final = exponential(0.001, 2, 14)
 _ROUND_TRIP: Final = exponential(0.0001, 2, 16)
+#: The ones of every client library of Prometheus; etcd leaves them as they are.
+_USUAL: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _GRPC: Final = ("grpc_type", "grpc_service", "grpc_method")
 
 # fmt: off
@@ -94,6 +96,7 @@ _TABLE: Final = (
     _counter("etcd_network_client_grpc_sent_bytes_total", "Bytes sent to clients over gRPC."),
     _counter("grpc_server_started_total", "Calls begun.", *_GRPC),
     _counter("grpc_server_handled_total", "Calls ended, by status.", *_GRPC, "grpc_code"),
+    _histogram("grpc_server_handling_seconds", "Time of calls; with metrics = extensive only.", _USUAL, *_GRPC),
     _counter("grpc_server_msg_received_total", "Messages received.", *_GRPC),
     _counter("grpc_server_msg_sent_total", "Messages sent.", *_GRPC),
     _counter("etcd_server_health_success", "Health checks that succeeded."),

@@ -29,6 +29,8 @@ def test_names_are_prometheus_names() -> None:
 def test_buckets_are_those_of_etcd() -> None:
     buckets = DEFINITIONS["etcd_disk_wal_fsync_duration_seconds"].buckets
     assert (len(buckets), buckets[0], buckets[-1]) == (14, 0.001, 8.192)
+    usual = DEFINITIONS["grpc_server_handling_seconds"].buckets
+    assert list(usual) == [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
     assert exponential(0.1, 2, 4) == (0.1, 0.2, 0.4, 0.8)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from zetcd.errors import Code
 from zetcd.gateway.etcd.endpoints import HealthFigures
-from zetcd.gateway.grpc import Method
+from zetcd.gateway.grpc import HandlingTimes, Method
 from zetcd.messages.node import Figure
-from zetcd.metrics import figure
+from zetcd.metrics import figure, histogram_figure
 
 _TYPES = {
     (False, False): "unary",
@@ -39,6 +39,9 @@ def call_figures(methods: Iterable[Method], *, has_zeros: bool = False) -> tuple
         counts, labels = method.figures, _labels(method)
         if not (has_zeros or counts.started):
             continue
+        if counts.times is not None:
+            times = counts.times.histogram
+            found.append(histogram_figure("grpc_server_handling_seconds", times, *labels))
         found += (
             figure("grpc_server_started_total", counts.started, *labels),
             figure("grpc_server_msg_received_total", counts.messages_received, *labels),
@@ -54,7 +57,12 @@ def call_figures(methods: Iterable[Method], *, has_zeros: bool = False) -> tuple
 
 def zero_call_figures(methods: Iterable[Method]) -> tuple[Figure, ...]:
     """Return every series of calls at 0, so that what never happened is 0 and not unknown."""
-    unused = [Method(each.path, each.client_streams, each.server_streams) for each in methods]
+    unused: list[Method] = []
+    for each in methods:
+        method = Method(each.path, each.client_streams, each.server_streams)
+        if each.figures.times is not None:
+            method.figures.times = HandlingTimes(each.figures.times.clock)
+        unused.append(method)
     return call_figures(unused, has_zeros=True)
 
 

@@ -126,11 +126,12 @@ class EtcdGateway:
         election_timeout_seconds: float,
         limits: TransportOptions | None = None,
         http: HttpOptions | None = None,
+        handling_clock: Callable[[], float] | None = None,
     ) -> None:
-        """Start without calls and without a store."""
+        """Start without calls and without a store; measure calls if there is a clock for that."""
         self._options = options
         self._no_leader_seconds = _NO_LEADER_TIMEOUTS * election_timeout_seconds
-        methods = etcd_methods()
+        methods = etcd_methods(handling_clock)
         self.transport = Transport(methods.values(), limits or transport_options(options))
         self.http = HttpTransport(
             bindings(methods),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from google.protobuf.descriptor import FileDescriptor
 
 from zetcd.gateway.etcd.proto import health_pb2, rpc_pb2, v3election_pb2, v3lock_pb2
-from zetcd.gateway.grpc import Method
+from zetcd.gateway.grpc import HandlingTimes, Method, MethodFigures
 
 _FILES: Final[tuple[FileDescriptor, ...]] = (
     rpc_pb2.DESCRIPTOR,
@@ -17,13 +18,17 @@ _FILES: Final[tuple[FileDescriptor, ...]] = (
 )
 
 
-def etcd_methods() -> dict[str, Method]:
-    """Return every method of every service by its path, ``/package.Service/Method``."""
+def etcd_methods(handling_clock: Callable[[], float] | None = None) -> dict[str, Method]:
+    """Return every method of every service by its path, ``/package.Service/Method``.
+
+    With a clock (monotonic seconds) it is measured how long calls take.
+    """
     methods = [
         Method(
             f"/{service.full_name}/{method.name}",
             client_streams=method.client_streaming,
             server_streams=method.server_streaming,
+            figures=MethodFigures(times=handling_clock and HandlingTimes(handling_clock)),
         )
         for file in _FILES
         for service in file.services_by_name.values()

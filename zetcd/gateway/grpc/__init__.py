@@ -77,6 +77,7 @@ Files
     assembling    DATA → messages                    frames, codes      HTTP/2's vocabulary
     sending       queues, turns, windows             timers, allowance  deadlines, floods
     liveness      pings, time-outs, farewell         preface            HTTP/2 or something else
+    figures       what is counted of each method
 
 Sources
     RFC 9113 (HTTP/2), RFC 7541 (HPACK), "gRPC over HTTP2", gRPC proposals A8 and A9 (keep-alive).
@@ -101,6 +102,7 @@ from zetcd.gateway.grpc.events import (
     StreamMessage,
     Writable,
 )
+from zetcd.gateway.grpc.figures import HandlingTimes, MethodFigures
 from zetcd.gateway.grpc.head import Head, Method
 from zetcd.gateway.grpc.options import TransportOptions
 from zetcd.gateway.grpc.sending import Sent
@@ -114,8 +116,10 @@ __all__ = [
     "ErrorCode",
     "Event",
     "HalfClosed",
+    "HandlingTimes",
     "Head",
     "Method",
+    "MethodFigures",
     "Opened",
     "Output",
     "Sent",

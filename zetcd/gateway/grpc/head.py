@@ -16,18 +16,8 @@ from typing import Final
 from zetcd.errors import Code
 from zetcd.gateway.grpc.answers import ACCEPTED_ENCODINGS, http_headers, trailers_of
 from zetcd.gateway.grpc.codes import Status
+from zetcd.gateway.grpc.figures import MethodFigures
 from zetcd.gateway.grpc.hpack import ENTRY_OVERHEAD_BYTES, Field, pack_field
-
-
-@dataclass(slots=True, eq=False)
-class MethodFigures:
-    """What ``grpc_server_*`` reports of a method; written by the transport only."""
-
-    started: int = 0
-    messages_received: int = 0
-    messages_sent: int = 0
-    #: Ended calls by status code.
-    handled: list[int] = field(default_factory=lambda: [0] * len(Code))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

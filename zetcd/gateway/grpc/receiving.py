@@ -226,7 +226,7 @@ def _receive_block(connection: Connection, flags: int, stream_id: int, block: by
         return
     shared = connection.shared
     stream = _open(connection, stream_id, head)
-    head.method.figures.started += 1
+    stream.began_at = head.method.figures.begin()
     if timeout is not None:
         stream.deadline = connection.now + timeout
         stream.deadline_slot = shared.deadlines.add(

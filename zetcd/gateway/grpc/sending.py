@@ -92,14 +92,14 @@ def answer(connection: Connection, stream: Stream, message: bytes) -> None:
     connection.has_answered = True
     figures = stream.head.method.figures
     figures.messages_sent += 1
-    figures.handled[0] += 1
+    figures.end(Code.OK, stream.began_at)
     forget(connection, stream)
 
 
 def finish(connection: Connection, stream: Stream, status: Status) -> None:
     """End a call with ``status``, after what its queue holds."""
     assert not stream.part_left or status.code is not Code.OK, "a message without its end"
-    stream.head.method.figures.handled[status.code] += 1
+    stream.head.method.figures.end(status.code, stream.began_at)
     if not stream.has_headers:
         # Headers and trailers in one block, as gRPC has it for calls without a message.
         stream.trailers = ANSWER_HEADERS + trailers_of(status)
@@ -383,7 +383,7 @@ def announce_end(connection: Connection, stream: Stream, ending: Ending, code: C
     if stream.has_trailers or stream.head is FOREIGN:
         # The application has finished the call, or never heard of it.
         return
-    stream.head.method.figures.handled[code] += 1
+    stream.head.method.figures.end(code, stream.began_at)
     if stream.is_announced:
         connection.shared.events.append(Closed(stream.token, ending))
         connection.shared.cancelled[stream.token] = None

@@ -22,6 +22,7 @@ class Stream:
 
     __slots__ = (
         "assembly",
+        "began_at",
         "content_left",
         "deadline",
         "deadline_slot",
@@ -55,6 +56,8 @@ class Stream:
         self.id = stream_id
         self.token = token
         self.head = head
+        #: What the figures of the method gave when the call began.
+        self.began_at = 0.0
         #: Octets of DATA the client lets us send; below 0 after it shrank its windows.
         self.send_window = send_window
         #: Octets of DATA the client may still send.

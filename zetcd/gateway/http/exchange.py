@@ -84,6 +84,8 @@ class Exchange:
     refusal: Answer | None = None
     #: The call of the JSON gateway that it is; None: something else.
     binding: Binding | None = None
+    #: What the figures of the method gave when the call began.
+    began_at: float = 0.0
     #: Octets of the body so far, kept or not.
     body_bytes: int = 0
     #: Body of a request that is one message.

@@ -130,7 +130,7 @@ def _close_call(connection: HttpConnection, exchange: Exchange, ending: Ending) 
         shared.events.append(Closed(exchange.token, ending))
         if exchange.binding is not None:
             code = Code.DEADLINE_EXCEEDED if ending is Ending.DEADLINE else Code.CANCELED
-            exchange.binding.method.figures.handled[code] += 1
+            exchange.binding.method.figures.end(code, exchange.began_at)
 
 
 def lose(connection: HttpConnection) -> None:
@@ -372,7 +372,7 @@ def _note_open(connection: HttpConnection, exchange: Exchange) -> float | None:
     shared.open[exchange.token] = connection
     if exchange.binding is None:
         return None
-    exchange.binding.method.figures.started += 1
+    exchange.began_at = exchange.binding.method.figures.begin()
     seconds = parse_timeout(exchange.request.header("grpc-timeout").encode("latin-1"))
     if seconds is None:
         return None

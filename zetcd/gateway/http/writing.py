@@ -95,7 +95,7 @@ def forget(connection: HttpConnection, exchange: Exchange) -> None:
 def count_end(exchange: Exchange, code: Code) -> None:
     """Count the end of a call."""
     if exchange.binding is not None:
-        exchange.binding.method.figures.handled[code] += 1
+        exchange.binding.method.figures.end(code, exchange.began_at)
 
 
 def answer_call(connection: HttpConnection, exchange: Exchange, message: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.metrics.values import value_of
+from tests.unit.metrics.values import count_of, value_of
 from zetcd.errors import Code
 from zetcd.gateway.etcd.endpoints import HealthFigures
 from zetcd.gateway.etcd.figures import (
@@ -14,6 +14,7 @@ from zetcd.gateway.etcd.figures import (
 )
 from zetcd.gateway.etcd.methods import etcd_methods
 from zetcd.metrics import exposition
+from zetcd.runtime.clock import ManualClock
 
 
 def test_codes_have_the_names_of_go() -> None:
@@ -45,6 +46,29 @@ def test_every_series_is_there_from_the_start() -> None:
     watch = 'grpc_type="bidi_stream",grpc_service="etcdserverpb.Watch",grpc_method="Watch"'
     assert f"grpc_server_started_total{{{watch}}} 0" in text
     assert f'grpc_server_handled_total{{{watch},grpc_code="Unavailable"}} 0' in text
+
+
+def test_times_are_reported_where_they_are_measured() -> None:
+    methods = etcd_methods()
+    put = methods["/etcdserverpb.KV/Put"]
+    name, labels = "grpc_server_handling_seconds", ("unary", "etcdserverpb.KV", "Put")
+    put.figures.started = 1
+    assert name not in {each.name for each in call_figures(methods.values())}
+    clock = ManualClock()
+    methods = etcd_methods(clock.now)
+    put = methods["/etcdserverpb.KV/Put"]
+    began_at = put.figures.begin()
+    clock.advance(0.03)
+    put.figures.end(Code.OK, began_at)
+    found = call_figures(methods.values())
+    assert (value_of(found, name, *labels), count_of(found, name, *labels)) == (0.03, 1)
+    lines = exposition(found).decode()
+    braces = 'grpc_type="unary",grpc_service="etcdserverpb.KV",grpc_method="Put"'
+    assert f'{name}_bucket{{{braces},le="0.025"}} 0' in lines
+    assert f'{name}_bucket{{{braces},le="0.05"}} 1' in lines
+    zeros = zero_call_figures(methods.values())
+    assert count_of(zeros, name, *labels) == 0
+    assert sum(each.name == name for each in zeros) == len(methods)
 
 
 def test_health() -> None:

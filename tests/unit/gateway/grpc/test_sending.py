@@ -17,7 +17,7 @@ from tests.unit.gateway.grpc.peer import (
     message,
 )
 from zetcd.errors import Code
-from zetcd.gateway.grpc import Sent, Status, TransportOptions, Writable
+from zetcd.gateway.grpc import HandlingTimes, Sent, Status, TransportOptions, Writable
 from zetcd.gateway.grpc.frames import (
     DATA,
     END_STREAM,
@@ -27,6 +27,7 @@ from zetcd.gateway.grpc.frames import (
     pack_rst_stream,
     pack_settings,
 )
+from zetcd.runtime.clock import ManualClock
 
 #: A client that lets the server send nothing until it says so.
 CLOSED = {SETTINGS_INITIAL_WINDOW_SIZE: 0}
@@ -305,3 +306,19 @@ def test_figures_count_calls_and_messages() -> None:
     assert (figures.started, figures.messages_received, figures.messages_sent) == (3, 3, 1)
     assert (figures.handled[0], figures.handled[5], figures.handled[1]) == (1, 1, 1)
     assert sum(figures.handled) == 3
+
+
+def test_times_of_calls_are_measured_where_that_is_asked_for() -> None:
+    peer, clock = Peer(), ManualClock()
+    figures = peer.transport.methods[0].figures
+    figures.times = HandlingTimes(clock.now)
+    tokens = opened(peer, 1, 3, 5, 7, path=UNARY.path)
+    clock.advance(0.2)
+    peer.transport.answer(tokens[0], b"")
+    peer.transport.finish(tokens[1], Status(Code.NOT_FOUND))
+    peer.send(pack_rst_stream(5, 8))
+    clock.advance(2)
+    peer.transport.lost(peer.number)
+    histogram = figures.times.histogram
+    assert histogram.sum == pytest.approx(3 * 0.2 + 2.2)
+    assert sum(histogram.counts) == sum(figures.handled) == figures.started == 4

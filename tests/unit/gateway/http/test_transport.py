@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.unit.gateway.http.browser import Browser, chunk, endings, request_of
 from zetcd.gateway.etcd.proto import rpc_pb2 as pb
-from zetcd.gateway.grpc import Ending
+from zetcd.gateway.grpc import Ending, HandlingTimes
 from zetcd.gateway.http import Answer
+from zetcd.runtime.clock import ManualClock
 
 
 def test_there_is_room_for_so_many() -> None:
@@ -119,3 +122,19 @@ def test_octets_are_counted() -> None:
     browser.say(text)
     assert browser.transport.received_bytes == len(text)
     assert browser.transport.sent_bytes == len(browser.heard)
+
+
+def test_times_of_calls_are_measured_where_that_is_asked_for() -> None:
+    browser, clock = Browser(), ManualClock()
+    call = browser.call("/v3/kv/range")
+    figures = call.head.method.figures
+    figures.times = HandlingTimes(clock.now)
+    browser.transport.answer(call.token, b"")
+    call = browser.call("/v3/kv/range")
+    clock.advance(0.2)
+    browser.transport.answer(call.token, b"")
+    browser.call("/v3/kv/range")
+    clock.advance(1)
+    browser.transport.lost(browser.number)
+    assert figures.times.histogram.sum == pytest.approx(1.2)
+    assert sum(figures.handled) == figures.started == 3
