@@ -28,7 +28,7 @@ from zetcd.actors.entry import ActorSetting
 from zetcd.actors.etcd_listening import EtcdListening, Listeners, bound_listeners
 from zetcd.actors.gateway_actor import INBOX, Stores, gateway_options, neighbours, refusal_of
 from zetcd.errors import InvariantViolation
-from zetcd.gateway.etcd import API_VERSION, EtcdGateway
+from zetcd.gateway.etcd import EtcdGateway
 from zetcd.gateway.etcd.gateway import message_bytes_max, transport_options
 from zetcd.gateway.grpc_server import GrpcServer
 from zetcd.gateway.http import HttpEvent, HttpOptions
@@ -46,6 +46,7 @@ from zetcd.messages.node import (
     StoreReplaced,
 )
 from zetcd.runtime.mailbox import Address, has_input
+from zetcd.version import API_VERSION
 
 #: The store is opened once apply has made it; asked for this often until then.
 _STORE_RETRY_SECONDS: Final = 0.05

@@ -29,6 +29,7 @@ from zetcd.messages.node import (
 )
 from zetcd.runtime.peer_socket import KIND_CONTROL, KIND_JOIN, PeerLinks
 from zetcd.scalars import Index, NodeID
+from zetcd.version import API_VERSION
 
 _JOIN_DECODER: Final = UnionDecoder(PeerJoin)
 
@@ -173,7 +174,9 @@ class Peers:
         if not isinstance(query, MembersQuery) or not members or now < self._next_answer:
             return
         self._next_answer = now + _ANSWER_INTERVAL_SECONDS
-        answer = MembersAnswer(self._config.cluster_id(), self._node_id, applied, members)
+        answer = MembersAnswer(
+            self._config.cluster_id(), self._node_id, applied, members, API_VERSION
+        )
         self._links.send_once(query.peer_urls, 0, encode(answer), kind=KIND_JOIN)
 
     # --- complaints -------------------------------------------------------------------------------

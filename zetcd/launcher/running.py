@@ -20,6 +20,7 @@ from zetcd.launcher.environment import Shadowed, add_environment, unrecognized, 
 from zetcd.launcher.settings import LauncherError, Settings
 from zetcd.launcher.translation import translate
 from zetcd.launcher.usage import USAGE, help_text
+from zetcd.version import API_VERSION
 
 #: etcd's exit codes.
 _FAILED: Final = 1
@@ -112,8 +113,6 @@ def _run(config: Config, notify_socket: str) -> NoReturn:
 
 
 def _print_versions() -> None:
-    from zetcd.gateway.etcd import API_VERSION  # noqa: PLC0415 - imports protobuf
-
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     sys.stdout.write(
         f"etcd Version: {API_VERSION}\n"

@@ -385,6 +385,8 @@ class MembersAnswer(Message, frozen=True, tag=206):
     #: Log index up to which ``members`` is current; of two answers the one with the higher counts.
     applied_index: Index
     members: tuple[Member, ...]
+    #: Of the etcd API that the member serves, ``major.minor.patch``; empty: it does not say.
+    version: str = ""
 
 
 # --- watch -----------------------------------------------------------------------------------------

@@ -36,6 +36,11 @@ _DISAGREEMENT_SECONDS: Final = 3.0
 _GATHERING_SECONDS: Final = 1.0
 _ASK_INTERVAL_SECONDS: Final = 0.3
 _FRAME_BYTES_MAX: Final = 1 << 20
+#: etcd's words.
+_UNREACHABLE: Final = (
+    "cannot fetch cluster info from peer urls: "
+    "could not retrieve cluster information from the given URLs"
+)
 
 
 def ask_who_i_am(
@@ -61,7 +66,7 @@ def ask_who_i_am(
     """
     others = {each: urls for each, urls in initial_cluster.items() if each != name}
     if not others:
-        raise CannotJoin("initial-cluster names nobody but this node: there is nobody to ask")
+        raise CannotJoin(f"{_UNREACHABLE}: initial-cluster names nobody but this node")
     context = zmq.Context(io_threads=1)
     questions = _Questions(context, name, initial_cluster, routes)
     try:
@@ -123,7 +128,7 @@ class _Questions:
             if not self._answers and elapsed >= patience_seconds:
                 asked = ", ".join(self._lanes)
                 raise CannotJoin(
-                    f"none of the members at {asked} has answered within {patience_seconds:g} s"
+                    f"{_UNREACHABLE}: none of {asked} has answered within {patience_seconds:g} s"
                 )
 
     def _take_answers(self, seconds: float) -> None:

@@ -22,6 +22,7 @@ from zetcd.messages.node import (
 from zetcd.messages.raft import Append
 from zetcd.runtime.memory_peer_links import MemoryNetwork, MemoryPeerLinks
 from zetcd.runtime.peer_socket import KIND_CONTROL, KIND_JOIN, KIND_RAFT
+from zetcd.version import API_VERSION
 
 OTHER, GONE = Member(2, "b", ("tcp://h:2",)), Member(3, "c", ("tcp://h:3",))
 _DECODERS = {KIND_CONTROL: UnionDecoder(PeerControl), KIND_JOIN: UnionDecoder(PeerJoin)}
@@ -124,7 +125,9 @@ def test_a_node_that_wants_to_join_is_told_who_the_members_are(scene: Scene) -> 
     scene.peers.update(MemberTable((scene.me, OTHER)), 0.0)
     scene.peers.answer_join(body, 7, 1.0)
     scene.peers.answer_join(body, 7, 1.05)
-    answer = MembersAnswer(scene.config.cluster_id(), scene.me.id, 7, (scene.me, OTHER))
+    answer = MembersAnswer(
+        scene.config.cluster_id(), scene.me.id, 7, (scene.me, OTHER), API_VERSION
+    )
     assert scene.sent() == [(0, answer)], "not more often than its interval says"
 
 

@@ -51,6 +51,6 @@ Not implemented
     carries a token is ignored: there are no users yet.
 """
 
-from zetcd.gateway.etcd.gateway import API_VERSION, EtcdGateway, EtcdReady, transport_options
+from zetcd.gateway.etcd.gateway import EtcdGateway, EtcdReady, transport_options
 
-__all__ = ["API_VERSION", "EtcdGateway", "EtcdReady", "transport_options"]
+__all__ = ["EtcdGateway", "EtcdReady", "transport_options"]

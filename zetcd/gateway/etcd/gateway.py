@@ -85,8 +85,6 @@ from zetcd.messages.node import (
 from zetcd.metrics import figure
 from zetcd.mvcc.backend import Backend
 
-#: Version of the etcd API that is served; clients decide by it what they may use.
-API_VERSION: Final = "3.6.14"
 #: gRPC clients' metadata that asks for a member with a leader.
 _HAS_LEADER: Final = "hasleader"
 #: Election time-outs without a leader after which such streams are cut (etcd).
