@@ -7,9 +7,35 @@ import doctest
 import pytest
 
 import zetcd.gateway.grpc
-from tests.unit.gateway.grpc.peer import UNARY, Peer, call, message, methods
-from zetcd.gateway.grpc import Closed, Ending, Method, Transport, TransportOptions
-from zetcd.gateway.grpc.frames import PREFACE
+from tests.unit.gateway.grpc.peer import (
+    BIDI,
+    UNARY,
+    Peer,
+    call,
+    data,
+    header_block,
+    headers,
+    message,
+    methods,
+)
+from zetcd.gateway.grpc import (
+    Call,
+    Closed,
+    Ending,
+    Method,
+    Opened,
+    Sent,
+    StreamMessage,
+    Transport,
+    TransportOptions,
+)
+from zetcd.gateway.grpc.frames import (
+    DATA,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    SETTINGS_INITIAL_WINDOW_SIZE,
+)
 from zetcd.gateway.grpc.preface import Protocol, protocol_of
 
 
@@ -87,6 +113,27 @@ def test_a_batch_of_answers_goes_to_each_its_own() -> None:
     outputs = {output.number: output for output in first.transport.take_output()}
     assert sorted(outputs) == [first.number, second.number]
     assert outputs[second.number].octets.count(message(b"x")) == 2
+
+
+def test_a_thousand_streams_and_calls_may_be_open_at_once_on_one_connection() -> None:
+    peer = Peer(settings={SETTINGS_INITIAL_WINDOW_SIZE: 2**31 - 1})
+    stream_ids, call_ids = range(1, 4001, 4), range(3, 4001, 4)
+    for stream_id, call_id in zip(stream_ids, call_ids, strict=True):
+        peer.send(headers(stream_id, header_block(BIDI.path)), data(stream_id, message(b"s")))
+        peer.send(call(call_id, b"c"))
+    assert peer.transport.stream_count == 2000
+    events = peer.events()
+    assert [type(event) for event in events] == [Opened, StreamMessage, Call] * 1000
+    for event in events:
+        if isinstance(event, StreamMessage):
+            assert peer.transport.send(event.token, b"x") is Sent.TAKEN
+        elif isinstance(event, Call):
+            peer.transport.answer(event.token, b"y")
+    answered = peer.take()
+    assert [f.stream_id for f in answered if f.kind == DATA] == list(range(1, 4001, 2))
+    ended = [f.stream_id for f in answered if f.kind == HEADERS and f.flags & END_STREAM]
+    assert ended == list(call_ids)
+    assert peer.transport.stream_count == 1000
 
 
 def test_disconnecting_says_why() -> None:
