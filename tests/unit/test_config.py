@@ -443,7 +443,6 @@ def test_http_listeners_may_be_left_out_and_must_be_served_by_somebody() -> None
         ('listen-metrics-urls = ["https://127.0.0.1:1"]', "listen-metrics-urls", "TLS"),
         ('listen-client-http-urls = ["http://a:1"]', "listen-client-http-urls", "IP address"),
         ('listen-client-http-urls = ["http://127.0.0.1:2379"]', "listen-client-http-urls", "port"),
-        ("enable-pprof = true", "enable-pprof", "no profiles"),
         ('metrics = "all"', "metrics", "basic"),
     ],
 )

@@ -325,6 +325,7 @@ def build(setting: ActorSetting) -> tuple[Actor, Sequence[Pollable]]:
         host_whitelist=config.host_whitelist,
         cors=config.cors,
         has_json_gateway=config.enable_grpc_gateway,
+        has_debug=config.enable_pprof,
     )
     limits = replace(
         transport_options(options),

@@ -330,16 +330,6 @@ def _check_peer_tls(config: Config) -> Iterator[Problem]:
     )
 
 
-def _check_not_implemented(config: Config) -> Iterator[Problem]:
-    if config.enable_pprof:
-        yield Problem(
-            "enable-pprof",
-            "true",
-            "there are no profiles of Go to serve, and none of Python yet",
-            "set false; profile a process with py-spy",
-        )
-
-
 _CHECKS: Final[tuple[Callable[[Config], Iterable[Problem]], ...]] = (
     _check_names,
     _check_timings,
@@ -351,5 +341,4 @@ _CHECKS: Final[tuple[Callable[[Config], Iterable[Problem]], ...]] = (
     _check_tls,
     _check_peer_tls,
     _check_retention,
-    _check_not_implemented,
 )

@@ -97,7 +97,7 @@ class Config:
     cors: tuple[str, ...] = setting(("*",))
     #: Hosts that HTTP requests without TLS may name; ``"*"`` = every one.
     host_whitelist: tuple[str, ...] = setting(("*",))
-    #: Profiles under ``/debug/pprof``; not implemented.
+    #: Serve ``/debug/vars``, and ``/debug/pprof``, which says how a process is profiled.
     enable_pprof: bool = setting(False)
     #: ``extensive`` adds to /metrics how long the calls of each method take.
     metrics: str = setting("basic", choices=("basic", "extensive"))

@@ -232,12 +232,7 @@ def _security(table: _Table) -> None:
 
 def _observation(table: _Table) -> None:
     table.section = "Profiling and monitoring"
-    table.ignored(
-        "enable-pprof",
-        _BOOL,
-        "false",
-        "there are no profiles to serve (zetcd's own file refuses it); see zetcd status",
-    )
+    table.acted("enable-pprof", _BOOL, "false", note="serves /debug/vars; there are no profiles")
     table.acted("metrics", _STRING, "basic", note="basic or extensive")
     table.ignored("enable-distributed-tracing", _BOOL, "false", _NO_TRACING)
     table.ignored("distributed-tracing-address", _STRING, "localhost:4317", _NO_TRACING)

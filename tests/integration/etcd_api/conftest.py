@@ -14,7 +14,7 @@ from tests.integration.etcd_api.stubs import EtcdClient
 @pytest.fixture(scope="session")
 def etcd_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yield three members, shared: tests use keys of their own."""
-    extra = 'metrics = "extensive"\n'
+    extra = 'metrics = "extensive"\nenable-pprof = true\n'
     with Cluster(tmp_path_factory.mktemp("etcd-api"), extra=extra) as cluster:
         yield cluster
 

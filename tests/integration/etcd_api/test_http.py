@@ -238,6 +238,23 @@ def is_healthy(probe: HttpClient) -> bool:
         return False
 
 
+def test_variables(follower: HttpClient, etcd_cluster: Cluster) -> None:
+    status, kind, body = follower.get("/debug/vars")
+    assert (status, kind) == (200, "application/json; charset=utf-8")
+    found = json.loads(body)
+    member = next(each for each in etcd_cluster.nodes if each.client_port == follower.port)
+    raft = found["raft.status"]
+    assert raft["id"] == f"{member.config.member_id():x}"
+    assert raft["lead"] == f"{etcd_cluster.leader().config.member_id():x}"
+    assert raft["raftState"] == "StateFollower"
+    assert 0 < raft["applied"] <= raft["commit"]
+    assert "raft-0" in found["memstats"]["ByActor"]
+    assert found["memstats"]["Sys"] >= sum(found["memstats"]["ByActor"].values())
+    status, _, body = follower.get("/debug/pprof/heap")
+    assert status == 501
+    assert b"py-spy" in body
+
+
 def test_an_alarm_is_seen_by_probes(follower: HttpClient, etcd_cluster: Cluster) -> None:
     member = {"memberID": "77", "alarm": "NOSPACE"}
     follower.good("/v3/maintenance/alarm", member | {"action": "ACTIVATE"})

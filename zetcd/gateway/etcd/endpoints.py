@@ -1,4 +1,4 @@
-"""Responsible for what is asked over HTTP beside calls: version, health, readiness, metrics.
+"""Responsible for what is asked over HTTP beside calls: version, health, readiness, metrics, variables.
 
 Bodies, statuses and names are etcd's; probes of orchestrators and dashboards depend on them. A check
 that has to read is a generator: it yields the read and is sent its error, or None.
@@ -6,13 +6,14 @@ that has to read is a generator: it yields the read and is sent its error, or No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
 
 from zetcd.errors import ZetcdError
+from zetcd.gateway.etcd.debug import DEBUG_PATHS, VARS, pprof_answer, this_process
 from zetcd.gateway.etcd.replies import EtcdReplies
 from zetcd.gateway.http import Answer, HttpRequest, HttpTransport, Request, Surface
 from zetcd.gateway.http.writing import JSON, NO_SNIFF, TEXT, text_error
@@ -57,6 +58,10 @@ class Standing(Protocol):
 
     def own_figures(self) -> tuple[Figure, ...]:
         """Return what is said once for the whole member."""
+        ...
+
+    def variables(self, figures: Sequence[Figure]) -> Answer:
+        """Return ``/debug/vars``, from the figures of the whole node."""
         ...
 
 
@@ -114,11 +119,15 @@ _MONITORING: Final = frozenset(
         "/metrics",
     }
 )
-#: What each kind of listener serves.
-ENDPOINTS: Final[Mapping[Surface, frozenset[str]]] = {
-    Surface.CLIENT: _MONITORING | {"/version"},
-    Surface.METRICS: _MONITORING,
-}
+
+
+def endpoints(*, has_debug: bool = False) -> dict[Surface, frozenset[str]]:
+    """Return the paths that each kind of listener serves."""
+    debug = DEBUG_PATHS if has_debug else frozenset()
+    return {
+        Surface.CLIENT: _MONITORING | {"/version"} | debug,
+        Surface.METRICS: _MONITORING,
+    }
 
 
 def _wrong_method() -> Answer:
@@ -187,8 +196,8 @@ class Endpoints:
         #: Probes that wait for a read, by the id of that.
         self._waiting: dict[int, tuple[int, Probe]] = {}
         self._request_ids: dict[int, int] = {}
-        #: Requests for metrics that wait for the supervisor, and until when.
-        self._scrapes: dict[int, float] = {}
+        #: Requests that wait for the supervisor's figures: until when, and what they become.
+        self._scrapes: dict[int, tuple[float, Callable[[Sequence[Figure]], Answer]]] = {}
         self.figures = HealthFigures()
 
     def handle(self, asked: HttpRequest) -> None:
@@ -197,7 +206,11 @@ class Endpoints:
         if request.method != "GET":
             self._http.respond(asked.token, _wrong_method())
         elif request.path == "/metrics":
-            self._scrapes[asked.token] = self._standing.ask_figures(asked.token)
+            self._scrape(asked.token, self._metrics)
+        elif request.path == VARS:
+            self._scrape(asked.token, self._standing.variables)
+        elif request.path in DEBUG_PATHS:
+            self._http.respond(asked.token, pprof_answer(request.path, this_process()))
         elif request.path == "/version":
             self._http.respond(asked.token, self._version())
         else:
@@ -249,24 +262,31 @@ class Endpoints:
             if pending is not None:
                 self._replies.close(pending)
 
-    # --- metrics ------------------------------------------------------------------------------------
+    # --- figures ------------------------------------------------------------------------------------
+
+    def _scrape(self, token: int, become: Callable[[Sequence[Figure]], Answer]) -> None:
+        self._scrapes[token] = (self._standing.ask_figures(token), become)
+
+    def _metrics(self, figures: Sequence[Figure]) -> Answer:
+        text = exposition((*figures, *self._standing.own_figures()))
+        return Answer(200, CONTENT_TYPE, text)
 
     def node_figures(self, message: NodeFigures) -> None:
-        """Answer a request for metrics."""
-        token = message.request_id
-        if self._scrapes.pop(token, None) is not None:
-            text = exposition((*message.figures, *self._standing.own_figures()))
-            self._http.respond(token, Answer(200, CONTENT_TYPE, text))
+        """Answer a request for metrics or variables."""
+        waiting = self._scrapes.pop(message.request_id, None)
+        if waiting is not None:
+            _, become = waiting
+            self._http.respond(message.request_id, become(message.figures))
 
     def advance(self, now: float) -> None:
         """Give up what the supervisor does not answer."""
-        for token in [token for token, until in self._scrapes.items() if until <= now]:
+        for token in [token for token, (until, _) in self._scrapes.items() if until <= now]:
             del self._scrapes[token]
             self._http.respond(token, text_error(503, "the supervisor does not answer\n"))
 
     def wake_at(self) -> float:
         """Return when `advance` has something to do."""
-        return min(self._scrapes.values(), default=float("inf"))
+        return min((until for until, _ in self._scrapes.values()), default=float("inf"))
 
     # --- answers to reads -----------------------------------------------------------------------------
 

@@ -25,7 +25,8 @@ from zetcd.errors import (
     ZetcdError,
 )
 from zetcd.gateway.etcd.call_transport import SplitTransport
-from zetcd.gateway.etcd.endpoints import ENDPOINTS, Endpoints
+from zetcd.gateway.etcd.debug import this_process, vars_answer
+from zetcd.gateway.etcd.endpoints import Endpoints, endpoints
 from zetcd.gateway.etcd.figures import (
     call_figures,
     health_figures,
@@ -56,6 +57,7 @@ from zetcd.gateway.grpc import (
     TransportOptions,
     Writable,
 )
+from zetcd.gateway.http import Answer as HttpAnswer
 from zetcd.gateway.http import HttpEvent, HttpOptions, HttpRequest, HttpTransport
 from zetcd.gateway.options import GatewayOptions
 from zetcd.gateway.pending import Pending, begun_nothing
@@ -131,11 +133,8 @@ class EtcdGateway:
         self._no_leader_seconds = _NO_LEADER_TIMEOUTS * election_timeout_seconds
         methods = etcd_methods(handling_clock)
         self.transport = Transport(methods.values(), limits or transport_options(options))
-        self.http = HttpTransport(
-            bindings(methods),
-            ENDPOINTS,
-            http or HttpOptions(message_bytes_max=message_bytes_max(options)),
-        )
+        http = http or HttpOptions(message_bytes_max=message_bytes_max(options))
+        self.http = HttpTransport(bindings(methods), endpoints(has_debug=http.has_debug), http)
         self._calls = SplitTransport(self.transport, self.http)
         self._responses = Responses(options.cluster_id, options.node_id)
         self._replies = EtcdReplies()
@@ -374,6 +373,10 @@ class EtcdGateway:
             options.server_version, options.node_id, has_leader=self.has_leader
         )
         return (*identity, *self._zero_figures)
+
+    def variables(self, figures: Sequence[Figure]) -> HttpAnswer:
+        """Return what is said under ``/debug/vars``."""
+        return vars_answer(this_process(), self._options.node_id, self._info, figures)
 
     # --- messages of the node ---------------------------------------------------------------------
 

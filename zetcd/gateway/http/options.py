@@ -34,6 +34,8 @@ class HttpOptions:
     cors: tuple[str, ...] = ("*",)
     #: Whether there is a JSON gateway (etcd: ``enable-grpc-gateway``).
     has_json_gateway: bool = True
+    #: Whether there is ``/debug`` (etcd: ``enable-pprof``).
+    has_debug: bool = False
 
     # --- how many
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from tests.unit.gateway.http.browser import Browser, request_of
 from zetcd.errors import NoLeader, ZetcdError
-from zetcd.gateway.etcd.endpoints import ENDPOINTS, Endpoints
+from zetcd.gateway.etcd.debug import DEBUG_PATHS, Process, vars_answer
+from zetcd.gateway.etcd.endpoints import Endpoints, endpoints
 from zetcd.gateway.etcd.replies import EtcdReplies
-from zetcd.gateway.http import HttpOptions, HttpRequest, HttpTransport, Surface
+from zetcd.gateway.http import Answer, HttpOptions, HttpRequest, HttpTransport, Surface
 from zetcd.gateway.pending import Pending
 from zetcd.messages.cluster import AlarmType
 from zetcd.messages.kv import RangeRequest, RangeResponse, ResponseHeader
-from zetcd.messages.node import Figure, NodeFigures
+from zetcd.messages.node import Figure, LeaderInfo, NodeFigures, Role
 from zetcd.metrics import CONTENT_TYPE, figure
 
 TEXT = "text/plain; charset=utf-8"
@@ -43,6 +46,10 @@ class Member:
         self.scrapes.append(request_id)
         return 2.0
 
+    def variables(self, figures: Sequence[Figure]) -> Answer:
+        info = LeaderInfo(5, 0xB, Role.FOLLOWER)
+        return vars_answer(Process(77, ("zetcd", "x")), 0xA, info, figures)
+
     def own_figures(self) -> tuple[Figure, ...]:
         return (figure("etcd_server_version", 1, "3.6.14"),)
 
@@ -50,9 +57,11 @@ class Member:
 class Probe(Browser):
     """A browser whose member answers."""
 
-    def __init__(self, member: Member, surface: Surface = Surface.CLIENT) -> None:
+    def __init__(
+        self, member: Member, surface: Surface = Surface.CLIENT, *, has_debug: bool = False
+    ) -> None:
         super().__init__(surface)
-        self.transport = HttpTransport({}, ENDPOINTS, replace(HttpOptions()))
+        self.transport = HttpTransport({}, endpoints(has_debug=has_debug), replace(HttpOptions()))
         number = self.transport.connect(0.0, surface)
         assert number is not None
         self.number = number
@@ -279,3 +288,51 @@ def test_the_metrics_listener_has_no_version() -> None:
     assert probe.say(request_of("GET", "/version")) == []
     assert probe.answer()[0] == 404
     assert probe.ask("/livez")[0] == 200
+
+
+# --- /debug -----------------------------------------------------------------------------------------
+
+
+def test_variables_have_the_shape_of_expvar() -> None:
+    member = Member()
+    probe = Probe(member, has_debug=True)
+    (asked,) = probe.say(request_of("GET", "/debug/vars"))
+    assert isinstance(asked, HttpRequest)
+    probe.endpoints.handle(asked)
+    figures = (
+        figure("os_fd_limit", 1024),
+        figure("process_resident_memory_bytes", 300),
+        figure("zetcd_actor_resident_memory_bytes", 200, "raft-0"),
+        figure("etcd_server_proposals_committed_total", 9),
+        figure("etcd_server_proposals_applied_total", 8),
+    )
+    probe.endpoints.node_figures(NodeFigures(member.scrapes[0], figures))
+    probe.listen()
+    status, headers, body = probe.answer()
+    assert (status, headers["content-type"]) == (200, "application/json; charset=utf-8")
+    assert body.decode() == (
+        '{\n"cmdline": ["zetcd","x"],\n"file_descriptor_limit": 1024,\n'
+        '"memstats": {"Sys":300,"ByActor":{"raft-0":200}},\n'
+        '"raft.status": {"id":"a","term":5,"commit":9,"lead":"b","raftState":"StateFollower",'
+        '"applied":8}\n}\n'
+    )
+
+
+def test_there_are_no_profiles_and_that_is_said() -> None:
+    probe = Probe(Member(), has_debug=True)
+    status, _, body = probe.ask("/debug/pprof/profile?seconds=30")
+    assert status == 501
+    assert b"no Go program" in body
+    assert b"py-spy record --pid" in body
+    status, _, body = probe.ask("/debug/pprof/")
+    assert (status, body.split()[0]) == (200, b"/debug/pprof/cmdline")
+    status, _, body = probe.ask("/debug/pprof/cmdline")
+    assert (status, body.split(b"\0")[0]) == (200, sys.orig_argv[0].encode())
+    assert probe.ask("/debug/pprof/", method="POST")[0] == 405
+
+
+@pytest.mark.parametrize("path", sorted(DEBUG_PATHS))
+def test_without_being_asked_for_and_for_monitoring_there_is_no_debugging(path: str) -> None:
+    for probe in (Probe(Member()), Probe(Member(), Surface.METRICS, has_debug=True)):
+        assert probe.say(request_of("GET", path)) == []
+        assert probe.status() == 404
