@@ -31,6 +31,9 @@ Streams
     fails after the first one, ``{"error":{…}}`` is the last. A list of any size leaves in pieces as it
     is read.
 
+    A call whose server streams may be had by WebSocket as well, a message in each frame: after the
+    upgrade `frames` takes the place of h11, and everything else stays as it is.
+
 What a client may cost
     Head, body, bodies of all, answers that wait, time for each of them: `options` has the limits. A
     client that does not read holds up nobody else; one that asks on before it is answered has a little
@@ -43,9 +46,10 @@ Files
     exchange      one request and its answer        json_stream    where an object ends
     reading       octets → requests, calls          errors         status → HTTP
     writing       answers                           access         hosts, origins
+    web_socket    who may switch to WebSocket       frames         what is said then
 
 Not implemented
-    WebSocket (etcd offers it for streams). HTTP/2 that is not gRPC. Compressed bodies, in either
+    HTTP/2 that is not gRPC. Extensions and subprotocols of WebSocket. Compressed bodies, in either
     direction. Answers have no Date.
 """
 

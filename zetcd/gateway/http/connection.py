@@ -14,6 +14,7 @@ from zetcd.gateway.grpc.timers import TimerWheel
 from zetcd.gateway.http.binding import Binding
 from zetcd.gateway.http.events import HttpRequest
 from zetcd.gateway.http.exchange import HTTP_TOKENS, Exchange
+from zetcd.gateway.http.frames import FrameReader
 from zetcd.gateway.http.options import HttpOptions, Surface
 
 HttpEvent = Event | HttpRequest
@@ -71,6 +72,8 @@ class HttpConnection:
             h11.SERVER, max_incomplete_event_size=shared.options.header_bytes_max
         )
         self.exchange: Exchange | None = None
+        #: Reads what comes since the client has switched to WebSocket; h11 has no part in that.
+        self.frames: FrameReader | None = None
         #: Octets have come of a request that has not begun.
         self.has_partial = True
         #: When the request's first octet came, or the last answer left.

@@ -46,4 +46,4 @@ def error_body(status: Status) -> bytes:
 def stream_error(status: Status) -> bytes:
     """Return the line that ends a stream with an error."""
     fields = {"code": int(status.code), "message": status.message}
-    return msgspec.json.encode({"error": fields}) + b"\n"
+    return msgspec.json.encode({"error": fields})

@@ -109,5 +109,11 @@ class Exchange:
     is_first_field: bool = True
     #: The application was told FULL and waits for `Writable`.
     wants_room: bool = False
+    #: Point in time after which nobody waits for the end of the call; None: never.
+    deadline: float | None = None
+    #: The only message of a call came in a stream of messages, as WebSocket has it.
+    is_asked: bool = False
+    #: A WebSocket: messages go both ways in frames, once the request has ended.
+    is_web_socket: bool = False
     #: Answer without body (HEAD).
     is_head: bool = False

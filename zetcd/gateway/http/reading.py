@@ -32,13 +32,27 @@ from zetcd.gateway.http.access import (
 from zetcd.gateway.http.connection import HttpConnection
 from zetcd.gateway.http.events import HttpRequest
 from zetcd.gateway.http.exchange import Answer, Exchange, Request, read_request
+from zetcd.gateway.http.frames import (
+    CLOSE,
+    NORMAL,
+    PING,
+    PONG,
+    PROTOCOL_ERROR,
+    Control,
+    FrameReader,
+    Piece,
+    WebSocketFault,
+    frame,
+)
 from zetcd.gateway.http.json_messages import BadJson, read_json
 from zetcd.gateway.http.json_stream import JsonSplitter
 from zetcd.gateway.http.options import Surface
+from zetcd.gateway.http.web_socket import is_upgrade, refusal, switch
 from zetcd.gateway.http.writing import (
     abort,
     call_error,
     finish_call,
+    leave,
     respond,
     text_error,
 )
@@ -58,6 +72,9 @@ def receive(connection: HttpConnection, octets: bytes) -> None:
     """Take in octets of a connection, cut anywhere."""
     if connection.is_closed or connection.is_lingering:
         return
+    if connection.frames is not None:
+        _take_frames(connection, connection.frames, octets)
+        return
     if connection.exchange is None and not connection.has_partial:
         connection.has_partial = True
         connection.since = connection.shared.now
@@ -71,7 +88,7 @@ def read_on(connection: HttpConnection) -> None:
         return
     connection.is_reading = True
     try:
-        while not (connection.is_closed or connection.is_lingering) and _step(connection):
+        while _is_read_by_h11(connection) and _step(connection):
             pass
     except h11.RemoteProtocolError as error:
         _give_up(connection, error.error_status_hint, str(error))
@@ -79,6 +96,10 @@ def read_on(connection: HttpConnection) -> None:
         connection.is_reading = False
     if not connection.is_closed:
         connection.set_timer()
+
+
+def _is_read_by_h11(connection: HttpConnection) -> bool:
+    return not (connection.is_closed or connection.is_lingering or connection.frames is not None)
 
 
 def _step(connection: HttpConnection) -> bool:
@@ -178,7 +199,9 @@ def _begin(connection: HttpConnection, event: h11.Request) -> None:
         exchange.refusal = text_error(431, "request header fields too large\n")
     exchange.is_head = event.method == b"HEAD"
     connection.exchange = exchange
-    if exchange.refusal is None and exchange.binding and exchange.binding.method.client_streams:
+    if exchange.refusal is not None or exchange.binding is None or exchange.is_web_socket:
+        return
+    if exchange.binding.method.client_streams:
         _open(connection, exchange)
 
 
@@ -207,7 +230,9 @@ def _screen_call(connection: HttpConnection, exchange: Exchange) -> Answer | Non
     binding = shared.bindings.get(request.path)
     if binding is None:
         return call_error(Status(Code.NOT_FOUND, "Not Found"))
-    if request.method != "POST":
+    # Browsers open a WebSocket without asking first: the check of the origin below is the only one.
+    wants_socket = binding.method.server_streams and is_upgrade(request)
+    if request.method != "POST" and not wants_socket:
         # The status is grpc-gateway's: that of the code, not 405.
         return call_error(Status(Code.UNIMPLEMENTED, "Method Not Allowed"))
     origin = request.header("origin")
@@ -218,7 +243,8 @@ def _screen_call(connection: HttpConnection, exchange: Exchange) -> Answer | Non
     if timeout and parse_timeout(timeout.encode("latin-1")) is None:
         return call_error(Status(Code.INVALID_ARGUMENT, f"invalid grpc-timeout: {timeout}"))
     exchange.binding = binding
-    return None
+    exchange.is_web_socket = wants_socket
+    return refusal(request) if wants_socket else None
 
 
 def _continue(connection: HttpConnection) -> None:
@@ -268,7 +294,8 @@ def _take_messages(
     """Take a piece of a stream of messages."""
     try:
         for text in splitter.feed(octets):
-            _take_message(connection, exchange, text)
+            if not exchange.is_asked:
+                _take_message(connection, exchange, text)
             if not exchange.is_open:
                 return
     except BadJson as error:
@@ -282,13 +309,16 @@ def _take_message(connection: HttpConnection, exchange: Exchange, text: bytes) -
     if len(message) > shared.options.message_bytes_max:
         raise BadJson(f"a message of more than {shared.options.message_bytes_max} bytes")
     binding.method.figures.messages_received += 1
-    if not exchange.is_held:
+    if not binding.method.client_streams:
+        exchange.is_asked = True
+        shared.events.append(Call(exchange.token, head_of(exchange), message, exchange.deadline))
+    elif not exchange.is_held:
         shared.events.append(StreamMessage(exchange.token, message))
-        return
-    exchange.held.append(message)
-    exchange.held_bytes += len(message) + 64
-    if exchange.held_bytes > shared.options.held_bytes_max:
-        _break(connection, exchange, _NO_ROOM)
+    else:
+        exchange.held.append(message)
+        exchange.held_bytes += len(message) + 64
+        if exchange.held_bytes > shared.options.held_bytes_max:
+            _break(connection, exchange, _NO_ROOM)
 
 
 def _break(connection: HttpConnection, exchange: Exchange, status: Status) -> None:
@@ -319,6 +349,8 @@ def _end(connection: HttpConnection) -> None:
     exchange.has_ended = True
     if exchange.refusal is not None:
         respond(connection, exchange, exchange.refusal)
+    elif exchange.is_web_socket:
+        _switch(connection, exchange)
     elif exchange.splitter is not None:
         try:
             exchange.splitter.end()
@@ -359,10 +391,12 @@ def _call(connection: HttpConnection, exchange: Exchange) -> None:
 
 def _open(connection: HttpConnection, exchange: Exchange) -> None:
     """Begin a call whose messages are still to come."""
-    shared = connection.shared
+    shared, binding = connection.shared, exchange.binding
+    assert binding is not None
     exchange.splitter = JsonSplitter(shared.options.body_bytes_max)
-    deadline = _note_open(connection, exchange)
-    shared.events.append(Opened(exchange.token, head_of(exchange), deadline))
+    exchange.deadline = _note_open(connection, exchange)
+    if binding.method.client_streams:
+        shared.events.append(Opened(exchange.token, head_of(exchange), exchange.deadline))
 
 
 def _note_open(connection: HttpConnection, exchange: Exchange) -> float | None:
@@ -379,6 +413,51 @@ def _note_open(connection: HttpConnection, exchange: Exchange) -> float | None:
     deadline = shared.now + seconds
     shared.deadlines.add(exchange.token, exchange.token, deadline, shared.now)
     return deadline
+
+
+# --- WebSocket ---------------------------------------------------------------------------------------
+
+
+def _switch(connection: HttpConnection, exchange: Exchange) -> None:
+    """Go on in frames: the client sends its messages in them, and is answered in them."""
+    machine = connection.machine
+    connection.write(machine.send(switch(exchange.request)))
+    connection.frames = FrameReader()
+    exchange.has_begun, exchange.has_ended = True, False
+    _open(connection, exchange)
+    _take_frames(connection, connection.frames, machine.trailing_data[0])
+
+
+def _take_frames(connection: HttpConnection, reader: FrameReader, octets: bytes) -> None:
+    """Take a piece of what a client says by WebSocket."""
+    exchange = connection.exchange
+    assert exchange is not None
+    assert exchange.splitter is not None
+    try:
+        for each in reader.feed(octets):
+            if type(each) is Piece:
+                _take_messages(connection, exchange, exchange.splitter, each.octets)
+            elif type(each) is Control:
+                _take_control(connection, exchange, each)
+            if not exchange.is_open:
+                return
+    except WebSocketFault as fault:
+        _close_call(connection, exchange, Ending.REFUSED)
+        leave(connection, exchange, PROTOCOL_ERROR, str(fault))
+
+
+def _take_control(connection: HttpConnection, exchange: Exchange, control: Control) -> None:
+    if control.opcode == CLOSE:
+        _close_call(connection, exchange, Ending.CANCELLED)
+        # What they said, if it was something: both sides then agree how it ended.
+        code = int.from_bytes(control.payload[:2], "big") if len(control.payload) > 1 else NORMAL
+        leave(connection, exchange, code)
+    elif control.opcode == PING:
+        connection.write(frame(PONG, control.payload))
+        if connection.output_bytes > 2 * connection.shared.options.queue_bytes_max:
+            # Who asks on and reads nothing would fill the memory.
+            lose(connection)
+            connection.close()
 
 
 def head_of(exchange: Exchange) -> Head:

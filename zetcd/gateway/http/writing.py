@@ -14,6 +14,7 @@ from zetcd.gateway.grpc import Sent, Status
 from zetcd.gateway.http.connection import HttpConnection
 from zetcd.gateway.http.errors import error_body, http_status, stream_error
 from zetcd.gateway.http.exchange import Answer, Exchange
+from zetcd.gateway.http.frames import NORMAL, TEXT_FRAME, close_frame, frame
 from zetcd.gateway.http.json_messages import field_json, to_json
 
 JSON: Final = "application/json"
@@ -34,6 +35,7 @@ def call_error(status: Status, http: int = 0) -> Answer:
 
 def begin_answer(connection: HttpConnection, exchange: Exchange, answer: Answer) -> None:
     """Send the head of an answer; its body is framed as the head says."""
+    assert connection.frames is None, "a WebSocket has only frames"
     exchange.has_begun = True
     kind = (("Content-Type", answer.content_type),) if answer.content_type else ()
     headers = [*kind, *exchange.cors, *answer.headers]
@@ -57,20 +59,35 @@ def respond(connection: HttpConnection, exchange: Exchange, answer: Answer) -> N
 
 def end_answer(connection: HttpConnection, exchange: Exchange) -> None:
     """End the answer, and make ready for the next request, or for the end of the connection."""
+    if connection.frames is not None:
+        leave(connection, exchange, NORMAL)
+        return
     shared = connection.shared
     connection.write(connection.machine.send(h11.EndOfMessage()))
     forget(connection, exchange)
     connection.since = shared.now
     if not exchange.has_ended:
-        # Closing while the client still sends could destroy the answer on its way.
-        connection.is_lingering = True
-        connection.set_timer()
+        linger(connection)
     elif connection.machine.our_state is h11.DONE and connection.machine.their_state is h11.DONE:
         connection.machine.start_next_cycle()
         connection.has_partial = bool(connection.machine.trailing_data[0])
         connection.set_timer()
     else:
         connection.close()
+
+
+def linger(connection: HttpConnection) -> None:
+    """Close a moment later: closing while the client still sends could destroy what is on its way."""
+    connection.since = connection.shared.now
+    connection.is_lingering = True
+    connection.set_timer()
+
+
+def leave(connection: HttpConnection, exchange: Exchange, code: int, reason: str = "") -> None:
+    """End a WebSocket; the client closes the connection, or we do."""
+    connection.write(close_frame(code, reason))
+    forget(connection, exchange)
+    linger(connection)
 
 
 def abort(connection: HttpConnection, exchange: Exchange) -> None:
@@ -120,9 +137,16 @@ def send_line(connection: HttpConnection, exchange: Exchange, message: bytes) ->
         begin_answer(connection, exchange, Answer(200, JSON, b""))
     binding.method.figures.messages_sent += 1
     fields = to_json(binding.response.FromString(message))
-    line = msgspec.json.encode({"result": fields}) + b"\n"
-    connection.write(connection.machine.send(h11.Data(data=line)))
+    _write_line(connection, msgspec.json.encode({"result": fields}))
     return Sent.TAKEN
+
+
+def _write_line(connection: HttpConnection, text: bytes) -> None:
+    """Send a text of a stream: a line, or a frame of a WebSocket."""
+    if connection.frames is not None:
+        connection.write(frame(TEXT_FRAME, text))
+    else:
+        connection.write(connection.machine.send(h11.Data(data=text + b"\n")))
 
 
 def finish_call(connection: HttpConnection, exchange: Exchange, status: Status) -> None:
@@ -135,13 +159,14 @@ def finish_call(connection: HttpConnection, exchange: Exchange, status: Status) 
         _finish_parts(connection, exchange, is_good=is_good)
     elif exchange.has_begun:
         if not is_good:
-            connection.write(connection.machine.send(h11.Data(data=stream_error(status))))
+            _write_line(connection, stream_error(status))
         end_answer(connection, exchange)
     elif is_good:
         body = b"" if binding.method.server_streams else b"{}"
         respond(connection, exchange, Answer(200, JSON, body))
     elif binding.method.server_streams:
-        answer = Answer(http_status(status.code), JSON, stream_error(status))
+        line = stream_error(status) + b"\n"
+        answer = Answer(http_status(status.code), JSON, line)
         respond(connection, exchange, answer)
     else:
         respond(connection, exchange, call_error(status))

@@ -118,3 +118,17 @@ def unchunk(body: bytes) -> bytes:
 
 def endings(events: list[HttpEvent]) -> list[Closed]:
     return [event for event in events if isinstance(event, Closed)]
+
+
+def masked(opcode: int, payload: bytes, *, is_final: bool = True, mask: bytes = b"mask") -> bytes:
+    """Return a frame of a WebSocket's client."""
+    size = len(payload)
+    first = bytes((opcode | (0x80 if is_final else 0),))
+    if size < 126:
+        head = first + bytes((0x80 | size,))
+    elif size < 1 << 16:
+        head = first + b"\xfe" + size.to_bytes(2, "big")
+    else:
+        head = first + b"\xff" + size.to_bytes(8, "big")
+    hidden = bytes(each ^ mask[at % 4] for at, each in enumerate(payload))
+    return head + mask + hidden

@@ -38,4 +38,4 @@ def test_no_code_is_left_out() -> None:
 def test_bodies() -> None:
     status = Status(Code.NOT_FOUND, 'no "x"')
     assert error_body(status) == rb'{"error":"no \"x\"","code":5,"message":"no \"x\""}'
-    assert stream_error(status) == b'{"error":{"code":5,"message":"no \\"x\\""}}\n'
+    assert stream_error(status) == b'{"error":{"code":5,"message":"no \\"x\\""}}'
