@@ -73,6 +73,17 @@ def encode_meta(page_id: int, meta: Meta) -> bytes:
     return page.ljust(meta.page_bytes, b"\0")
 
 
+def other_version(page: bytes) -> int | None:
+    """Return the version of a meta page that is whole and not of `VERSION`; None: it is none such."""
+    end = PAGE.size + META.size
+    if len(page) < end + CHECKSUM.size:
+        return None
+    meta = Meta(*META.unpack(page[PAGE.size : end]))
+    (checksum,) = CHECKSUM.unpack_from(page, end)
+    is_whole = meta.magic == MAGIC and checksum == fnv1a(page[PAGE.size : end])
+    return meta.version if is_whole and meta.version != VERSION else None
+
+
 def decode_meta(page: bytes) -> Meta | None:
     """Return what a meta page says, None if it is not one or fails its checksum."""
     if len(page) < PAGE.size + META.size + CHECKSUM.size:

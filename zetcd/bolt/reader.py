@@ -15,6 +15,7 @@ from zetcd.bolt.layout import (
     PAGE,
     Meta,
     decode_meta,
+    other_version,
 )
 from zetcd.errors import CorruptSnapshot
 
@@ -139,6 +140,10 @@ class BoltReader:
             ):
                 found.append(meta)
         if not found:
+            version = other_version(self._pread(_PAGE_BYTES_MIN, 0))
+            if version is not None:
+                # bbolt's words.
+                raise CorruptSnapshot(f"version mismatch: of bbolt's file format {version}")
             raise CorruptSnapshot("the file has no meta page of bbolt that is whole")
         return max(found, key=lambda meta: meta.transaction)
 

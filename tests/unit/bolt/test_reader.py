@@ -75,3 +75,10 @@ def test_single_values_and_missing_buckets() -> None:
     assert reader.get(b"key", b"00001") == b"v"
     assert reader.get(b"key", b"none") is None
     assert list(reader.bucket(b"none")) == []
+
+
+def test_a_file_of_another_version_is_named_so() -> None:
+    other = reader_of(WHOLE).meta._replace(version=3)
+    file = encode_meta(0, other) + encode_meta(1, other) + WHOLE[2 * PAGE_BYTES :]
+    with pytest.raises(CorruptSnapshot, match="version mismatch: of bbolt's file format 3"):
+        reader_of(file)
