@@ -117,3 +117,8 @@ class Exchange:
     is_web_socket: bool = False
     #: Answer without body (HEAD).
     is_head: bool = False
+
+    @property
+    def kept_bytes(self) -> int:
+        """Octets of the body that are kept, as all bodies together are counted."""
+        return len(self.body) + (0 if self.splitter is None else self.splitter.kept_bytes)

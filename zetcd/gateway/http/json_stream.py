@@ -32,6 +32,15 @@ class JsonSplitter:
         self._depth = 0
         self._is_in_text = False
 
+    @property
+    def kept_bytes(self) -> int:
+        """Octets of the object that is not complete."""
+        return len(self._buffer)
+
+    def drop(self) -> None:
+        """Forget it."""
+        self._buffer.clear()
+
     def feed(self, octets: bytes) -> list[bytes]:
         """Take octets; return the objects that are now complete.
 

@@ -51,6 +51,7 @@ from zetcd.gateway.http.web_socket import is_upgrade, refusal, switch
 from zetcd.gateway.http.writing import (
     abort,
     call_error,
+    drop_body,
     finish_call,
     leave,
     respond,
@@ -159,7 +160,7 @@ def lose(connection: HttpConnection) -> None:
     exchange = connection.exchange
     if exchange is not None:
         _close_call(connection, exchange, Ending.LOST)
-        connection.shared.body_bytes -= len(exchange.body)
+        drop_body(connection, exchange)
     connection.exchange = None
     connection.is_closed = True
     connection.take_output()
@@ -292,12 +293,19 @@ def _take_messages(
     connection: HttpConnection, exchange: Exchange, splitter: JsonSplitter, octets: bytes
 ) -> None:
     """Take a piece of a stream of messages."""
+    shared, kept_bytes = connection.shared, exchange.kept_bytes
     try:
-        for text in splitter.feed(octets):
+        try:
+            texts = splitter.feed(octets)
+        finally:
+            shared.body_bytes += exchange.kept_bytes - kept_bytes
+        for text in texts:
             if not exchange.is_asked:
                 _take_message(connection, exchange, text)
             if not exchange.is_open:
                 return
+        if shared.body_bytes > shared.options.process_body_bytes_max:
+            _break(connection, exchange, _NO_ROOM)
     except BadJson as error:
         _break(connection, exchange, Status(Code.INVALID_ARGUMENT, str(error)))
 

@@ -100,10 +100,17 @@ def forget(connection: HttpConnection, exchange: Exchange) -> None:
     """Let a token go."""
     shared = connection.shared
     shared.open.pop(exchange.token, None)
-    shared.body_bytes -= len(exchange.body)
-    exchange.body.clear()
+    drop_body(connection, exchange)
     exchange.is_open = False
     connection.exchange = None
+
+
+def drop_body(connection: HttpConnection, exchange: Exchange) -> None:
+    """Forget what has come of a request's body."""
+    connection.shared.body_bytes -= exchange.kept_bytes
+    exchange.body.clear()
+    if exchange.splitter is not None:
+        exchange.splitter.drop()
 
 
 # --- calls -----------------------------------------------------------------------------------------

@@ -157,6 +157,28 @@ def test_bodies_of_all_connections_have_a_limit() -> None:
     assert browser.transport._shared.body_bytes == 0
 
 
+def test_messages_without_end_count_among_the_bodies_of_all_connections() -> None:
+    browser = Browser(process_body_bytes_max=100)
+    browser.open("/v3/watch")
+    browser.say(chunk('{"x":"' + "y" * 90))
+    assert browser.heard == b""
+    browser.say(chunk("y" * 10))
+    assert browser.status() == 429
+    assert browser.transport._shared.body_bytes == 0
+
+
+def test_messages_that_have_ended_are_not_kept() -> None:
+    browser = Browser(process_body_bytes_max=100)
+    browser.open("/v3/watch")
+    for _ in range(100):
+        browser.say(chunk('{"create_request":{"key":"Zm9v"}}{"create'))
+        browser.say(chunk('_request":{}}'))
+    assert browser.heard == b""
+    browser.say(chunk('{"create'))
+    browser.transport.lost(browser.number)
+    assert browser.transport._shared.body_bytes == 0
+
+
 def test_endpoints_want_no_body() -> None:
     browser = Browser()
     head = "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
