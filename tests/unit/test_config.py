@@ -299,6 +299,13 @@ def test_retention_means_what_the_mode_says(mode: str, text: str, retention: flo
     assert parse_retention(mode, text) == retention
 
 
+@pytest.mark.parametrize("mode", ["periodic", "revision"])
+@pytest.mark.parametrize("text", ["-1", "-1h", "-0.5s"])
+def test_a_negative_retention_is_refused(mode: str, text: str) -> None:
+    found = problems_of(f"auto-compaction-mode = '{mode}'\nauto-compaction-retention = '{text}'")
+    assert "must be" in found["auto-compaction-retention"]
+
+
 def test_a_wrong_retention_is_named_with_its_mode() -> None:
     assert (
         "hours or a duration"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import shutil
 import socket
@@ -349,6 +350,24 @@ def test_without_anybody_else_other_protocols_are_closed(server: EchoThread) -> 
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert client.recv(65_536) == b""
+
+
+@pytest.mark.parametrize("first_octets", [b"", b"\x16\x03\x01\x02\x00\x01"])
+def test_a_tls_handshake_that_never_ends_is_ended(
+    certificate: tuple[Path, Path], first_octets: bytes
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    options = TransportOptions(handshake_timeout=0.5)
+    with (
+        EchoThread(options, context=context) as server,
+        socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client,
+    ):
+        client.sendall(first_octets)
+        client.settimeout(PATIENCE)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(65_536) == b""
+        assert server.server.transport.connection_count == 0
 
 
 def test_a_client_that_reads_nothing_is_cut() -> None:
