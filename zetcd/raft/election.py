@@ -46,6 +46,16 @@ def awaits_own_vote(r: Raft) -> bool:
     return r.role is Role.CANDIDATE and r.node_id not in r.votes
 
 
+def _own_vote_is_durable(r: Raft) -> None:
+    """Give the voters as long as the own disk has taken, and a timeout beyond it, to answer.
+
+    Their disks may be as slow. Were the timeout to run out before a vote can be durable anywhere, each
+    election would be overtaken by the next one. Nor does a member campaign that has given a vote which
+    is not durable yet (`persistence.Persistence.is_state_durable`): it would take it back by doing so.
+    """
+    r.election_elapsed = -r.election_elapsed
+
+
 def campaign_by_timeout(r: Raft) -> None:
     """Start an election because no leader was heard (Raft §5.2)."""
     if not may_campaign(r):
@@ -175,6 +185,8 @@ def handle_vote_resp(r: Raft, m: VoteResp) -> None:
     _learn_commit(r, m)
     if r.role is not Role.CANDIDATE:
         return
+    if m.sender == r.node_id:
+        _own_vote_is_durable(r)
     r.votes.setdefault(m.sender, not m.rejected)
     result = quorum.vote_result(r.conf.voters, r.votes)
     if result is VoteResult.WON:

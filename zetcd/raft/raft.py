@@ -331,9 +331,12 @@ def tick(r: Raft) -> None:
             heartbeat.broadcast_heartbeat(r)
             election.hand_over_if_unfit(r)
     elif r.election_elapsed >= r.election_timeout or r.is_alone:
+        if election.awaits_own_vote(r):
+            # Counts on: as long again is what the other disks are given, see `election`.
+            return
         # Reset even if not allowed to campaign, so that the next try is a whole timeout away.
         r.election_elapsed = 0
-        if not fitness.holds_back(r) and not election.awaits_own_vote(r):
+        if not fitness.holds_back(r) and r.persistence.is_state_durable(r):
             election.campaign_by_timeout(r)
         if r.role is Role.FOLLOWER:
             # Not allowed to, or held back. A leader that was not heard for so long is not protected
