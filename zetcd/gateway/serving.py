@@ -41,7 +41,7 @@ from zetcd.messages.lease import LeaseLeasesRequest, LeaseLeasesResponse
 from zetcd.messages.node import ApplyWait
 from zetcd.mvcc.backend import Backend, ReadTransaction
 from zetcd.mvcc.hash import HashKV
-from zetcd.mvcc.range import COUNT_STEP_KEYS_MAX, RangeCursor, execute_range
+from zetcd.mvcc.range import COUNT_STEP_KEYS_MAX, ListCounts, RangeCursor, execute_range
 from zetcd.mvcc.state import load_state
 from zetcd.mvcc.txn import execute_read_txn
 from zetcd.mvcc.view import View
@@ -58,7 +58,7 @@ _BYTES_PER_COST: Final = 1_024
 _CHUNK_KEYS_FIRST: Final = 64
 _CHUNK_KEYS_MAX: Final = 2_048
 #: Counting a key costs a fraction of reading it.
-_COUNTED_KEYS_PER_COST: Final = 4
+_COUNTED_KEYS_PER_COST: Final = 16
 #: Records hashed in one slice.
 _HASH_RECORDS: Final = 1_000
 #: An answer that found the client's window full is tried again.
@@ -122,6 +122,7 @@ class ReadServer:
         self._fragment_bytes = options.limits.fragment_bytes
         self._stall_seconds = options.dead_after_seconds
         self._turn = _Turn()
+        self._list_counts = ListCounts()
         self._ready: deque[Pending] = deque()
         self._answers: deque[_Answer] = deque()
         self._waits: list[_Wait] = []
@@ -139,6 +140,7 @@ class ReadServer:
     def set_backend(self, backend: Backend | None) -> None:
         """Read from this store from now on; None: there is none, reads wait."""
         self._backend = backend
+        self._list_counts = ListCounts()
 
     # --- what may be read -------------------------------------------------------------------------
 
@@ -301,7 +303,7 @@ class ReadServer:
         turn = self._turn
         # What is current now stays current for the whole answer, as if it had been read at once.
         header = ResponseHeader(turn.view.state.current_revision, turn.term)
-        cursor = RangeCursor(request)
+        cursor = RangeCursor(request, self._list_counts)
         keys_max, size = _CHUNK_KEYS_FIRST, 0
         kvs: list[KeyValue] = []
         while True:

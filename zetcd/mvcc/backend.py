@@ -63,6 +63,17 @@ class ReadTable(Protocol):
         The table must not be changed while the iterator is in use.
         """
 
+    def first_values(
+        self, start: bytes, stop: bytes | None, keys_max: int
+    ) -> tuple[list[bytes], bytes | None]:
+        """Return what `scan` yields, without the keys and for ``keys_max`` of them at most.
+
+        Counting asks for nothing else, and this costs a third of `scan`.
+
+        Returns:
+            The first value of each key, and the key that follows; None = none does in this range.
+        """
+
     def last_key(self) -> bytes | None:
         """Return the greatest key, or None if the table is empty."""
 

@@ -19,12 +19,16 @@ from zetcd.messages.kv import (
     SortOrder,
     SortTarget,
 )
+from zetcd.mvcc.index_key import PLAIN_BYTES_MAX, scan_bounds
 from zetcd.mvcc.revision import decode_entry
 from zetcd.mvcc.view import Found, View
 from zetcd.scalars import Revision, Term
 
 #: Keys that `RangeCursor` counts in one step at most, once it has returned all it may.
 COUNT_STEP_KEYS_MAX: Final = 10_000
+
+#: Places that `ListCounts` remembers: 1 MiB with the longest keys that it takes.
+_LISTS_MAX: Final = 1_024
 
 #: Values that `RangeCursor` reads at once: with values at the request limit, 12 MiB.
 PORTION_KEYS: Final = 8
@@ -46,9 +50,10 @@ def execute_range(
     """
     revision = view.resolve_revision(request.revision)
     header = ResponseHeader(header_revision or view.state.current_revision, raft_term)
-    live = view.live(request.key, request.range_end, revision)
     if request.count_only:
-        return RangeResponse(header, (), False, sum(1 for _ in live))
+        count = view.count(request.key, request.range_end, revision)
+        return RangeResponse(header, (), False, count)
+    live = view.live(request.key, request.range_end, revision)
     if needs_all_keys(request):
         found = list(live)
         count = len(found)
@@ -148,6 +153,32 @@ class RangeChunk:
     more: bool = False
 
 
+class ListCounts:
+    """How many keys are left of lists that clients read page by page.
+
+    Each page has the count of all that is left (etcd), so a list of n keys in pages would have n² / 2
+    keys counted. At one revision the next page has those that this one has, less its own: remembered
+    are the newest `_LISTS_MAX` places where a page ended, and where one began that may be asked for again.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._left: dict[tuple[Revision, bytes, bytes], int] = {}
+
+    def note(self, revision: Revision, key: bytes, range_end: bytes, left: int) -> None:
+        """Note that ``[key, range_end)`` has ``left`` keys at ``revision``; not for long keys."""
+        if max(len(key), len(range_end)) <= PLAIN_BYTES_MAX:
+            self._left[revision, key, range_end] = left
+            if len(self._left) > _LISTS_MAX:
+                del self._left[next(iter(self._left))]
+
+    def left(self, revision: Revision, key: bytes, range_end: bytes) -> int | None:
+        """Return the number of keys of ``[key, range_end)`` at ``revision``, None = not known."""
+        return self._left.get((revision, key, range_end))
+
+
 class RangeCursor:
     """Reads a big range in chunks, each in a transaction of its own, all at one revision.
 
@@ -159,10 +190,21 @@ class RangeCursor:
         - Chunks together are exactly the answer of `execute_range` at that revision.
     """
 
-    __slots__ = ("_count", "_is_counting", "_left", "_next_key", "_request", "revision")
+    __slots__ = (
+        "_count",
+        "_count_from",
+        "_counts",
+        "_is_counting",
+        "_left",
+        "_next_key",
+        "_page_end",
+        "_request",
+        "_returned",
+        "revision",
+    )
 
-    def __init__(self, request: RangeRequest) -> None:
-        """Start at the beginning of the range."""
+    def __init__(self, request: RangeRequest, counts: ListCounts | None = None) -> None:
+        """Start at the beginning of the range; ``counts`` is shared by the lists of one store."""
         assert self.can_read(request), "a range that must be sorted cannot be read in chunks"
         self._request = request
         #: Revision of all chunks; 0 until the first one.
@@ -171,7 +213,14 @@ class RangeCursor:
         #: Keys still to return; None = all there are.
         self._left = request.limit if request.limit > 0 else None
         self._count = 0
+        #: Keys returned.
+        self._returned = 0
         self._is_counting = request.count_only
+        #: Where the next page begins, once the limit is reached.
+        self._page_end = b""
+        #: Index key to count on from; None = not begun.
+        self._count_from: bytes | None = None
+        self._counts = counts or ListCounts()
 
     @staticmethod
     def can_read(request: RangeRequest) -> bool:
@@ -202,7 +251,13 @@ class RangeCursor:
         self._advance(kvs)
         if len(kvs) == len(found):
             return RangeChunk(kvs, is_last=True, count=self._count)
-        self._is_counting = self._left == 0
+        if self._left == 0:
+            self._is_counting = True
+            self._page_end = self._next_key
+            end = self._request.range_end
+            count = self._counts.left(self.revision, self._request.key, end)
+            if count is not None:
+                return self._counted(count, kvs)
         return RangeChunk(kvs, is_last=False)
 
     def _live(self, view: View) -> Iterator[Found]:
@@ -227,6 +282,7 @@ class RangeCursor:
     def _advance(self, kvs: tuple[KeyValue, ...]) -> None:
         """Remember that ``kvs`` were returned."""
         self._count += len(kvs)
+        self._returned += len(kvs)
         if self._left is not None:
             self._left -= len(kvs)
         if kvs:
@@ -234,12 +290,37 @@ class RangeCursor:
 
     def _count_on(self, view: View) -> RangeChunk:
         """Count the next keys beyond the limit."""
+        key, range_end = self._next_key, self._request.range_end
+        if self._count_from is None:
+            if not range_end or max(len(key), len(range_end)) > PLAIN_BYTES_MAX:
+                return self._count_one_by_one(view)
+            self._count_from = key
+        stop = scan_bounds(key, range_end)[1]
+        counted, following = view.count_some(
+            self._count_from, stop, self.revision, COUNT_STEP_KEYS_MAX
+        )
+        self._count += counted
+        if following is None:
+            return self._counted(self._count)
+        self._count_from = following
+        return RangeChunk((), is_last=False)
+
+    def _count_one_by_one(self, view: View) -> RangeChunk:
+        """Count where index keys are not enough to know what is in the range."""
         last, counted = b"", 0
         for key, _ in islice(self._live(view), COUNT_STEP_KEYS_MAX):
             last, counted = key, counted + 1
         self._count += counted
-        if counted:
-            self._next_key = last + b"\0"
-        is_last = counted < COUNT_STEP_KEYS_MAX
-        more = is_last and not self._request.count_only
-        return RangeChunk((), is_last, self._count if is_last else 0, more=more)
+        if counted < COUNT_STEP_KEYS_MAX:
+            return self._counted(self._count)
+        self._next_key = last + b"\0"
+        return RangeChunk((), is_last=False)
+
+    def _counted(self, count: int, kvs: tuple[KeyValue, ...] = ()) -> RangeChunk:
+        """Return the last chunk, all of ``count`` keys having been counted."""
+        request = self._request
+        if not request.count_only:
+            left = count - self._returned
+            self._counts.note(self.revision, request.key, request.range_end, count)
+            self._counts.note(self.revision, self._page_end, request.range_end, left)
+        return RangeChunk(kvs, True, count, more=count > self._returned and not request.count_only)

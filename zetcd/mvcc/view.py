@@ -10,8 +10,10 @@ not yet compacted away still count as n.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from itertools import islice
+from typing import Final, TypeAlias
 
 from zetcd.errors import Compacted, FutureRev
 from zetcd.messages.kv import KeyValue
@@ -19,6 +21,7 @@ from zetcd.mvcc.backend import ReadTable, ReadTransaction, Table, WriteTransacti
 from zetcd.mvcc.index_key import PLAIN_BYTES_MAX, index_key, scan_bounds
 from zetcd.mvcc.record import HEADER_BYTES, key_of, lease_of
 from zetcd.mvcc.revision import (
+    ENTRY_BYTES,
     ENTRY_FLAGS,
     HAS_LEASE,
     MAIN_MAX,
@@ -31,6 +34,11 @@ from zetcd.mvcc.revision import (
 )
 from zetcd.mvcc.state import StoreState, load_state
 from zetcd.scalars import Revision
+
+#: Keys counted at once; where they are not all older than the revision, one by one.
+_COUNT_BATCH_KEYS: Final = 256
+#: Flags of entries that are no live key.
+_DEAD_FLAGS: Final = bytes(flags for flags in range(256) if flags & TOMBSTONE)
 
 #: A live key and its index entry.
 Found: TypeAlias = tuple[bytes, bytes]
@@ -102,6 +110,40 @@ class View:
         return (
             item for item in ordered if item[0] >= key and (stop is None or item[0] < range_end)
         )
+
+    def count(self, key: bytes, range_end: bytes, revision: Revision | None = None) -> int:
+        """Return the number of keys that `live` yields."""
+        if not range_end or max(len(key), len(range_end)) > PLAIN_BYTES_MAX:
+            return sum(1 for _ in self.live(key, range_end, revision))
+        start, stop = scan_bounds(key, range_end)
+        return self.count_some(start, stop, revision)[0]
+
+    def count_some(
+        self,
+        start: bytes,
+        stop: bytes | None,
+        revision: Revision | None,
+        keys_max: int | None = None,
+    ) -> tuple[int, bytes | None]:
+        """Count live keys among the first ``keys_max`` index keys of ``[start, stop)``, None = all.
+
+        Returns:
+            Their number, and the index key to go on from; None = there is none.
+        """
+        total, place = 0, None if stop is not None and stop <= start else start
+        left = sys.maxsize if keys_max is None else keys_max
+        while place is not None and left > 0:
+            keys = min(_COUNT_BATCH_KEYS, left)
+            entries, following = self.index.first_values(place, stop, keys)
+            if revision is not None and entries and min(entries) < entry_bound(revision):
+                newest = islice(self.index.scan(place, stop), keys)
+                total += sum(1 for _ in self._live_at(newest, revision))
+            else:
+                flags = b"".join(entries)[ENTRY_FLAGS::ENTRY_BYTES]
+                total += len(flags.translate(None, _DEAD_FLAGS))
+            left -= keys
+            place = following
+        return total, place
 
     def kvs(self, found: Sequence[Found], *, keys_only: bool = False) -> tuple[KeyValue, ...]:
         """Return what the found keys hold; with ``keys_only`` the values stay empty."""

@@ -286,6 +286,25 @@ class LmdbReadTable:
         items = cursor.iternext_nodup(True, True)
         return items if stop is None else _until(items, stop)
 
+    def first_values(
+        self, start: bytes, stop: bytes | None, keys_max: int
+    ) -> tuple[list[bytes], bytes | None]:
+        """See `ReadTable.first_values`."""
+        cursor = self._cursor
+        if not cursor.set_range(start):
+            return [], None
+        values = list(islice(cursor.iternext_nodup(False, True), keys_max))
+        # The cursor stands on the last one, or on nothing behind the end of the table.
+        has_next = len(values) == keys_max and cursor.next_nodup()
+        if stop is None:
+            return values, cursor.key() if has_next else None
+        if has_next and cursor.key() < stop:
+            return values, cursor.key()
+        if has_next and cursor.prev_nodup() and cursor.key() < stop:
+            return values, None
+        # The range ends among them.
+        return [value for _, value in islice(self.scan(start, stop), keys_max)], None
+
     def last_key(self) -> bytes | None:
         """See `ReadTable.last_key`."""
         return self._cursor.key() if self._cursor.last() else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -51,6 +52,14 @@ class MemoryTable:
         for position in range(low, high):
             key = self._keys[position]
             yield key, self._values[key][0]
+
+    def first_values(
+        self, start: bytes, stop: bytes | None, keys_max: int
+    ) -> tuple[list[bytes], bytes | None]:
+        """See `ReadTable.first_values`."""
+        items = list(islice(self.scan(start, stop), keys_max + 1))
+        following = items[keys_max][0] if len(items) > keys_max else None
+        return [value for _, value in items[:keys_max]], following
 
     def last_key(self) -> bytes | None:
         """See `ReadTable.last_key`."""

@@ -120,3 +120,20 @@ def test_size_counts_what_is_used(backend: Backend) -> None:
 
 def test_fixed_values_are_multi_values() -> None:
     assert FIXED_VALUE_TABLES <= MULTI_VALUE_TABLES
+
+
+@pytest.mark.parametrize("stop", [b"a", b"b", b"b0", b"d", b"e", b"z", None])
+@pytest.mark.parametrize("keys_max", [1, 2, 3, 4, 9])
+def test_first_values_are_those_of_a_scan(
+    backend: Backend, stop: bytes | None, keys_max: int
+) -> None:
+    with backend.write() as transaction:
+        table = transaction.table(Table.INDEX)
+        for number, key in enumerate((b"b", b"c", b"d", b"e")):
+            table.add(key, entry(9))
+            table.add(key, entry(number))
+        for start in (b"a", b"b", b"bb", b"e", b"f"):
+            expected = [item for item in table.scan(start, stop) if stop is None or item[0] < stop]
+            values, following = table.first_values(start, stop, keys_max)
+            assert values == [value for _, value in expected[:keys_max]]
+            assert following == (expected[keys_max][0] if len(expected) > keys_max else None)

@@ -8,7 +8,9 @@ from tests.unit.mvcc.small_store import SmallStore
 from zetcd.errors import Compacted
 from zetcd.messages.kv import RangeRequest, RangeResponse, SortOrder, SortTarget
 from zetcd.mvcc import range as range_module
-from zetcd.mvcc.range import RangeCursor, execute_range
+from zetcd.mvcc import view as view_module
+from zetcd.mvcc.index_key import PLAIN_BYTES_MAX
+from zetcd.mvcc.range import ListCounts, RangeCursor, execute_range
 
 
 @pytest.fixture
@@ -137,10 +139,75 @@ def test_a_cursor_counts_on_in_steps_beyond_its_limit(
     monkeypatch.setattr(range_module, "COUNT_STEP_KEYS_MAX", 2)
     cursor = RangeCursor(RangeRequest(b"k", b"l", limit=1))
     with store.view() as view:
-        chunks = [cursor.next_chunk(view, keys_max=9, bytes_max=1000) for _ in range(4)]
-    assert [len(chunk.kvs) for chunk in chunks] == [1, 0, 0, 0]
-    assert [chunk.is_last for chunk in chunks] == [False, False, False, True]
+        chunks = [cursor.next_chunk(view, keys_max=9, bytes_max=1000) for _ in range(3)]
+    assert [len(chunk.kvs) for chunk in chunks] == [1, 0, 0]
+    assert [chunk.is_last for chunk in chunks] == [False, False, True]
     assert (chunks[-1].count, chunks[-1].more) == (5, True)
+
+
+def test_the_next_page_need_not_be_counted_again(
+    store: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(range_module, "COUNT_STEP_KEYS_MAX", 1)
+    counts = ListCounts()
+    page(store, RangeRequest(b"k", b"l", limit=2), counts)
+    # What is written meanwhile is not in a list at an older revision.
+    store.put(b"k45")
+    store.delete(b"k5")
+    second = RangeRequest(b"k2\0", b"l", limit=2, revision=6)
+    assert page(store, second, counts) == ([b"k3", b"k4"], 3, True, 1)
+    # At another revision all is counted anew: k45 instead of k5, in a step for each key and one more.
+    newest = RangeRequest(b"k2\0", b"l", limit=1)
+    names, count, more, steps = page(store, newest, counts)
+    assert (names, count, more) == ([b"k3"], 3, True)
+    assert steps > 2
+    last = RangeRequest(b"k4\0", b"l", limit=2, revision=6)
+    assert page(store, last, counts) == ([b"k5"], 1, False, 1)
+
+
+def test_a_list_that_is_asked_for_again_need_not_be_counted_again(
+    store: SmallStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(range_module, "COUNT_STEP_KEYS_MAX", 1)
+    counts = ListCounts()
+    request = RangeRequest(b"k", b"l", limit=1)
+    *first, steps = page(store, request, counts)
+    assert first == [[b"k1"], 5, True]
+    assert steps > 1
+    assert page(store, request, counts) == (*first, 1)
+
+
+def page(
+    store: SmallStore, request: RangeRequest, counts: ListCounts
+) -> tuple[list[bytes], int, bool, int]:
+    """Return keys, count and ``more`` of a range, and in how many steps it was read."""
+    cursor = RangeCursor(request, counts)
+    names: list[bytes] = []
+    for steps in range(1, 100):
+        with store.view() as view:
+            chunk = cursor.next_chunk(view, keys_max=9, bytes_max=1000)
+        names += [kv.key for kv in chunk.kvs]
+        if chunk.is_last:
+            return names, chunk.count, chunk.more, steps
+    raise AssertionError("it does not end")
+
+
+@pytest.mark.parametrize("revision", [0, 5, 7])
+def test_counting_agrees_with_listing_whatever_was_deleted(
+    store: SmallStore, revision: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view_module, "_COUNT_BATCH_KEYS", 2)
+    long = b"k" + b"y" * PLAIN_BYTES_MAX
+    for key in (long + b"1", long + b"2", b"k2", b"l1"):
+        store.put(key)
+    store.delete(b"k3")
+    store.delete(long + b"2")
+    bounds = (b"a", b"k", b"k2\0", b"k9", long, long + b"2", b"l", b"m", b"\0")
+    with store.view() as view:
+        for key in bounds[:-1]:
+            for end in (*bounds, b""):
+                expected = len(list(view.live(key, end, revision or None)))
+                assert view.count(key, end, revision or None) == expected, (key, end)
 
 
 def test_a_cursor_refuses_what_must_be_sorted() -> None:
