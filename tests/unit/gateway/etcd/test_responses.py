@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from zetcd.gateway.etcd.proto import rpc_pb2 as pb
-from zetcd.gateway.etcd.responses import Responses
+from zetcd.gateway.etcd.responses import Responses, encoded_kvs, key_value
 from zetcd.messages.cluster import HashKVResponse
-from zetcd.messages.kv import PutResponse, ResponseHeader, TxnResponse
+from zetcd.messages.kv import KeyValue, PutResponse, ResponseHeader, TxnResponse
 
 HEADER = ResponseHeader(7, 3)
 
@@ -28,3 +30,26 @@ def test_a_store_that_was_never_compacted_says_so_as_etcd_does(compacted: int, s
     octets = Responses(1, 2).encode(HashKVResponse(HEADER, 11, compacted, 7))
     response = pb.HashKVResponse.FromString(octets)
     assert (response.hash, response.compact_revision, response.hash_revision) == (11, shown, 7)
+
+
+REVISIONS = st.integers(1, 2**63 - 1)
+KVS = st.lists(
+    st.builds(
+        KeyValue,
+        st.binary(min_size=1, max_size=300),
+        REVISIONS,
+        REVISIONS,
+        REVISIONS,
+        st.binary(max_size=300),
+        st.integers(-(2**63), 2**63 - 1),
+    ),
+    max_size=4,
+)
+
+
+@given(KVS)
+@example([KeyValue(b"k", 127, 128, 16_383, bytes(16_384), 1)])
+@example([KeyValue(b"k", 16_384, 2**63 - 1, 1, bytes(16_383), -1)])
+def test_keys_written_by_hand_are_what_protobuf_writes(kvs: list[KeyValue]) -> None:
+    message = pb.RangeResponse(kvs=[key_value(kv) for kv in kvs])
+    assert encoded_kvs(kvs) == message.SerializeToString()
