@@ -3,7 +3,7 @@
 A round's index is asked for after each of its reads has arrived, so reading once that index is
 applied sees everything acknowledged before the read began (Raft §8). Reads that arrive while a
 round is on its way collect for the next one: joining it could miss a write that was acknowledged in
-between.
+between. After answers the next round waits a moment for the reads that usually follow them (`Company`).
 
     collecting --take--> round --result--> waiting for apply --reached--> served
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from zetcd.gateway.company import Company
 from zetcd.gateway.pending import Pending
 from zetcd.messages.node import ReadIndex, ReadIndexResult
 from zetcd.scalars import Index
@@ -42,6 +43,7 @@ class ReadRounds:
         """Start empty; a round without an answer is asked again after ``resend_seconds``."""
         self._resend_seconds = resend_seconds
         self._collecting: list[Pending] = []
+        self._company = Company()
         self._round: _Round | None = None
         self._last_request_id = 0
         #: Figures for status.
@@ -51,6 +53,7 @@ class ReadRounds:
     def add(self, pending: Pending) -> None:
         """Let a read take part in the next round."""
         self._collecting.append(pending)
+        self._company.arrived()
 
     def take(self, now: float) -> ReadIndex | None:
         """Return the question that is due now."""
@@ -58,7 +61,7 @@ class ReadRounds:
         if current is not None and now < current.ask_at:
             return None
         if current is None or not any(pending.is_open for pending in current.pendings):
-            current = self._next_round()
+            current = self._next_round(now)
             if current is None:
                 return None
         self.repeated_count += bool(current.request_ids)
@@ -67,7 +70,11 @@ class ReadRounds:
         current.ask_at = now + self._resend_seconds
         return ReadIndex(self._last_request_id)
 
-    def _next_round(self) -> _Round | None:
+    def _next_round(self, now: float) -> _Round | None:
+        """Return what has collected, None = nothing, or others are expected to join it."""
+        self._round = None
+        if self._company.is_expected(len(self._collecting), now):
+            return None
         pendings = [pending for pending in self._collecting if pending.is_open]
         self._collecting = []
         self._round = _Round(pendings) if pendings else None
@@ -85,6 +92,7 @@ class ReadRounds:
                 current.ask_at = now + RETRY_SECONDS
             return None
         self._round = None
+        self._company.answered(len(current.pendings))
         return result.index, current.pendings
 
     def ask_again(self, now: float) -> None:
@@ -96,4 +104,7 @@ class ReadRounds:
         """Return when `take` has something to do, infinity = never without input."""
         if self._round is not None:
             return self._round.ask_at
-        return 0.0 if self._collecting else float("inf")
+        if not self._collecting:
+            return float("inf")
+        until = self._company.until
+        return until if until < float("inf") else 0.0

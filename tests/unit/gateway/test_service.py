@@ -33,6 +33,7 @@ from zetcd.errors import (
     ZetcdError,
 )
 from zetcd.gateway import batching
+from zetcd.gateway.company import GATHER_SECONDS
 from zetcd.messages.base import Message
 from zetcd.messages.client import ErrorBody
 from zetcd.messages.cluster import (
@@ -503,6 +504,9 @@ def test_reads_of_a_turn_share_a_round_and_later_ones_wait_for_the_next(stage: S
     stage.turn()
     assert all(isinstance(stage.answer(each), RangeResponse) for each in early)
     assert not stage.has_answer(late)
+    # Another one usually follows such answers: it waits for that one, but not for long.
+    assert not stage.taken(ReadIndex)
+    stage.turn(GATHER_SECONDS)
     assert stage.confirm_reads() == 1
     stage.turn()
     assert isinstance(stage.answer(late), RangeResponse)
