@@ -155,6 +155,15 @@ WORKLOADS: tuple[Workload, ...] = (
         is_short=True,
     ),
     Workload(
+        "mixed-open-200",
+        "read",
+        "mixed",
+        100,
+        "90 % gets and 10 % puts, 200/s at fixed times: what a quiet cluster's slowest requests take",
+        {**_READ, "keys": 10_000, "read_share": 0.9, "rate": 200.0},
+        is_native=True,
+    ),
+    Workload(
         "cas-10",
         "txn",
         "cas",
