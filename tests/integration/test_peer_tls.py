@@ -161,14 +161,19 @@ def test_a_cluster_moves_from_http_to_https_while_it_runs(
                 writer.wait_progress()
         assert all(node.peer_url.startswith("https://") for node in cluster.nodes)
         # Two lanes of raft and one of wal, to and from each of the others.
-        for node in cluster.nodes:
-            wait_until(
-                lambda node=node: node.actor(RELAY).facts["connections_in"] == "6",  # type: ignore[misc]
-                f"the others talk TLS to {node.name}",
-            )
+        wait_until(
+            lambda: inbound_connections(cluster) == ["6", "6", "6"], "each talks TLS to the others"
+        )
         assert_same_history(cluster)
         with Client(cluster.endpoints) as client:
             writer.assert_kept(client)
+
+
+def inbound_connections(cluster: Cluster) -> list[str]:
+    """Return how many connections each member has from the others; told where it fails."""
+    counts = [str(node.actor(RELAY).facts["connections_in"]) for node in cluster.nodes]
+    print("connections:", counts)
+    return counts
 
 
 def move_to_https(cluster: Cluster, node: Node, member_id: int, security: str) -> None:
