@@ -75,9 +75,14 @@ def _received_signal(fields: EventDict) -> str:
 
 
 def _elected(fields: EventDict) -> str:
-    leader, term = fields.get("leader"), fields.get("term")
+    leader, former, term = fields.get("leader"), fields.get("former-leader"), fields.get("term")
+    was_led = former not in (None, "none")
+    if leader == "none" and was_led:
+        return f"raft.node: lost leader {former} at term {term}"
     if leader == "none":
-        return f"raft.node: lost leader at term {term}"
+        return f"became {str(fields.get('role')).replace('_', '-')} at term {term}"
+    if was_led and leader != former:
+        return f"raft.node: changed leader from {former} to {leader} at term {term}"
     return f"raft.node: elected leader {leader} at term {term}"
 
 

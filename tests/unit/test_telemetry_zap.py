@@ -44,8 +44,20 @@ def test_a_line_begins_with_zaps_keys_and_has_fields_with_hyphens(log_file: Path
         ),
         (
             "leadership changed",
-            {"leader": "none", "term": 3},
-            "raft.node: lost leader at term 3",
+            {"leader": "none", "former_leader": "1f", "term": 3, "role": "follower"},
+            "raft.node: lost leader 1f at term 3",
+            "",
+        ),
+        (
+            "leadership changed",
+            {"leader": "2f", "former_leader": "1f", "term": 3, "role": "follower"},
+            "raft.node: changed leader from 1f to 2f at term 3",
+            "",
+        ),
+        (
+            "leadership changed",
+            {"leader": "none", "former_leader": "none", "term": 3, "role": "pre_candidate"},
+            "became pre-candidate at term 3",
             "",
         ),
     ],

@@ -711,6 +711,7 @@ class RaftActor(Actor):
             "leadership changed",
             term=state.term,
             leader=f"{state.leader:016x}" if state.leader else "none",
+            former_leader=f"{before.leader:016x}" if before.leader else "none",
             role=state.role.name.lower(),
         )
         if state.leader:

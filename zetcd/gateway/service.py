@@ -354,8 +354,12 @@ class Service:
         if self._info.leader != self._options.node_id:
             raise NotLeader
         member = next((each for each in self._members.members if each.id == target), None)
-        if member is None or member.is_learner or target == self._info.leader:
+        if member is None or member.is_learner:
             raise BadLeaderTransferee
+        if target == self._info.leader:
+            # Nothing is left to do; etcd succeeds too.
+            self._replies.answer(pending, MoveLeaderResponse(ResponseHeader(0, self._info.term)))
+            return
         self._moves.append(pending)
         self.to_raft.append(TransferLeader(target))
 

@@ -24,8 +24,9 @@ from zetcd.config.cipher_suites import openssl_ciphers
 from zetcd.errors import ConfigError, Problem
 
 _VERSIONS: Final = {"TLS1.2": ssl.TLSVersion.TLSv1_2, "TLS1.3": ssl.TLSVersion.TLSv1_3}
-#: gRPC speaks HTTP/2, everything else on the port HTTP/1.1.
-CLIENT_PROTOCOLS: Final = ("h2", "http/1.1")
+#: gRPC speaks HTTP/2, everything else on the port HTTP/1.1. The first that the client knows too is taken:
+#: clients of gRPC offer HTTP/2 alone, while curl, Prometheus and browsers offer both and would ask /health in HTTP/2.
+CLIENT_PROTOCOLS: Final = ("http/1.1", "h2")
 
 #: A certificate as `ssl` shows it.
 PeerCertificate = dict[str, object]

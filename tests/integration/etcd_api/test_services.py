@@ -216,6 +216,8 @@ def test_leadership_moves_only_from_the_leader(
     nobody = pb.MoveLeaderRequest(targetID=1)
     bad = refusal(lambda: move(leader_client, nobody))
     assert bad == (failed, "etcdserver: bad leader transferee")
+    move(leader_client, pb.MoveLeaderRequest(targetID=leader.config.member_id()))
+    assert etcd_cluster.leader() is leader
     assert not move(leader_client, request).HasField("header")
     assert etcd_cluster.leader() is follower
     back = pb.MoveLeaderRequest(targetID=leader.config.member_id())

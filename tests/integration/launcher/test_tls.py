@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import shutil
 import ssl
@@ -106,6 +107,14 @@ def test_http_is_served_with_tls_too_and_metrics_without(secured: Secured) -> No
     context.load_cert_chain(issued.certificate, issued.key)
     with urllib.request.urlopen(f"https://{secured.target}/version", context=context) as answer:
         assert "etcdserver" in json.load(answer)
+    # As curl, Prometheus and Go's clients of HTTP, which can speak HTTP/2 too.
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    connection = http.client.HTTPSConnection(secured.target, context=context)
+    connection.request("GET", "/health")
+    assert isinstance(connection.sock, ssl.SSLSocket)
+    assert connection.sock.selected_alpn_protocol() == "http/1.1"
+    assert json.load(connection.getresponse())["health"] == "true"
+    connection.close()
     with urllib.request.urlopen(f"{secured.metrics_url}/health") as answer:
         assert json.load(answer)["health"] == "true"
     anybody = ssl.create_default_context(cafile=str(secured.authority.file))

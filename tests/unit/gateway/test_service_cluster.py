@@ -144,11 +144,18 @@ def test_status_is_asked_again_after_a_restart_of_raft(stage: Stage) -> None:
     assert len(stage.taken(RaftStatusRequest)) == 1
 
 
-@pytest.mark.parametrize("target", [NODE, LEARNER, 404, 0])
-def test_leadership_moves_only_to_another_voter(stage: Stage, target: int) -> None:
+@pytest.mark.parametrize("target", [LEARNER, 404, 0])
+def test_leadership_moves_only_to_a_voter(stage: Stage, target: int) -> None:
     request_id = stage.request(MoveLeaderRequest(target))
     stage.turn()
     assert stage.error(request_id).text == BadLeaderTransferee.text
+    assert not stage.to_raft
+
+
+def test_leadership_is_with_the_leader_already(stage: Stage) -> None:
+    request_id = stage.request(MoveLeaderRequest(NODE))
+    stage.turn()
+    assert isinstance(stage.answer(request_id), MoveLeaderResponse)
     assert not stage.to_raft
 
 

@@ -74,6 +74,13 @@ def test_http2_is_agreed_upon(authority: Authority, server: Issued) -> None:
     assert not side.admission.is_certificate_needed
 
 
+def test_who_can_speak_both_is_answered_in_http_1(authority: Authority, server: Issued) -> None:
+    both = client_context(authority)
+    both.set_alpn_protocols(["h2", "http/1.1"])
+    ours, _ = shake_hands(server_side(Config(), security_of(server)).context, both)
+    assert ours.selected_alpn_protocol() == "http/1.1"
+
+
 def test_authorities_demand_certificates(
     authority: Authority, server: Issued, tmp_path: Path
 ) -> None:
