@@ -15,6 +15,8 @@ from typing import Final
 from structlog.processors import CallsiteParameter, CallsiteParameterAdder
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from zetcd.errors import MemberRemoved
+
 #: Keys that have a place of their own in a line.
 _PLACED: Final = ("ts", "level", "event", "pathname", "lineno", "node")
 #: Levels by zap's names.
@@ -91,4 +93,5 @@ _MESSAGES: Final[dict[str, Callable[[EventDict], str]]] = {
     "stopping": _received_signal,
     "leadership changed": _elected,
     "cannot start": lambda _: "failed to start etcd",
+    MemberRemoved.text: lambda _: "the member has been permanently removed from the cluster",
 }

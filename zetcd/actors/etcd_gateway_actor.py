@@ -240,7 +240,7 @@ class EtcdGatewayActor(Actor):
             if self.mailbox.send_encoded(RAFT, encode(message)):
                 continue
             if type(message) is Propose:
-                self._core.refuse_proposal(message.batch_id)
+                self._core.refuse_proposal(message.batch_id, now)
             elif type(message) is ChangeMember:
                 self._core.refuse_change(message.request_id, now)
         for question in to_apply:

@@ -5,6 +5,9 @@ Requests collect until `ProposalQueue.take` is called, once per turn of the acto
 as those are there who usually follow the last answers (`Company`); then it waits and the batches
 grow: the slower the cluster, the larger the batch.
 
+With nobody to lead, requests of the native protocol are refused: its clients ask another member. Those of etcd's
+do not repeat what writes, so it waits here, as in etcd, until somebody leads or its time is up.
+
 Invariants
     - A request is in exactly one batch, and a batch is proposed once: a proposal that may have been
       accepted is never repeated.
@@ -18,7 +21,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, cast
 
-from zetcd.errors import RequestTooManyRequests, ZetcdError, error_of
+from zetcd.errors import NoLeader, RequestTooManyRequests, ZetcdError, error_of
 from zetcd.gateway.company import Company
 from zetcd.gateway.options import GatewayOptions
 from zetcd.gateway.pending import Pending, Replies, begun_nothing
@@ -36,6 +39,8 @@ from zetcd.scalars import Term
 #: Bytes of requests that may wait to be proposed; their number is bounded by
 #: ``pending_requests_max``.
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
+#: How long after a refusal for want of a leader the same is proposed again: a leader may be known and not take it yet.
+AGAIN_SECONDS: Final = 0.05
 #: Bytes that a request costs in a queue beside its body.
 _REQUEST_OVERHEAD_BYTES: Final = 64
 
@@ -56,8 +61,16 @@ class _Batch:
 class ProposalQueue:
     """The mutations of one gateway on their way into the log."""
 
-    def __init__(self, options: GatewayOptions, replies: Replies) -> None:
-        """Start empty."""
+    def __init__(
+        self, options: GatewayOptions, replies: Replies, *, awaits_leader: bool = False
+    ) -> None:
+        """Start empty.
+
+        Args:
+            options: of the gateway.
+            replies: take what became of each request.
+            awaits_leader: let requests wait until somebody leads, as etcd does, instead of refusing them.
+        """
         self._replies = replies
         self._origin = Origin(options.node_id, options.role, options.instance, options.incarnation)
         self._batch_requests_max = options.limits.batch_requests_max
@@ -68,6 +81,10 @@ class ProposalQueue:
         self._batches: dict[int, _Batch] = {}
         self._slots_used = 0
         self._company = Company()
+        self._awaits_leader = awaits_leader
+        self._has_leader = False
+        #: Monotonic seconds until which nothing is proposed, 0 = it may be at once.
+        self._again_at = 0.0
         self._last_batch_id = 0
         self._term: Term = 0
         #: Figures for status.
@@ -91,6 +108,9 @@ class ProposalQueue:
     def take(self, now: float) -> list[Propose]:
         """Return the proposals that may leave at ``now``, in monotonic seconds."""
         proposals: list[Propose] = []
+        if self._is_held(now):
+            return proposals
+        self._again_at = 0.0
         if self._company.is_expected(len(self._waiting), now) and not self._is_full():
             return proposals
         while self._waiting and self._slots_used < self._batches_inflight_max:
@@ -98,6 +118,10 @@ class ProposalQueue:
             if pendings:
                 proposals.append(self._propose(pendings))
         return proposals
+
+    def _is_held(self, now: float) -> bool:
+        """Whether nothing may leave, because nobody would take it."""
+        return self._awaits_leader and (not self._has_leader or now < self._again_at)
 
     def _is_full(self) -> bool:
         """Whether what waits fills a batch."""
@@ -108,8 +132,10 @@ class ProposalQueue:
 
     def wake_at(self) -> float:
         """Return when requests that wait for company leave without, infinity = none does."""
+        if self._awaits_leader and not self._has_leader:
+            return float("inf")
         if self._waiting and self._slots_used < self._batches_inflight_max:
-            return self._company.until
+            return self._again_at or self._company.until
         return float("inf")
 
     def _take_batch(self) -> list[Pending]:
@@ -178,12 +204,40 @@ class ProposalQueue:
             else:
                 self._replies.answer_encoded(pending, body)
 
-    def refused(self, refusal: ProposeRefused) -> None:
-        """Tell everybody in a batch why it was not accepted."""
+    def refused(self, refusal: ProposeRefused, now: float) -> None:
+        """Tell everybody in a batch why it was not accepted, or let them wait for a leader."""
+        if self._awaits_leader and refusal.error == NoLeader.number:
+            self._put_back(refusal.batch_id)
+            self._again_at = now + AGAIN_SECONDS
+            return
         self.failed_count += refusal.batch_id in self._batches
         error = begun_nothing(error_of(refusal.error))
         for pending in self._remove(refusal.batch_id):
             self._replies.fail(pending, error)
+
+    def _put_back(self, batch_id: int) -> None:
+        """Let the requests of a batch, of which nothing was begun, wait again, in their order."""
+        for pending in reversed(self._remove(batch_id)):
+            pending.is_proposed = False
+            size = len(encode(pending.request)) + _REQUEST_OVERHEAD_BYTES
+            self._waiting.appendleft((pending, size))
+            self._waiting_bytes += size
+
+    def leader_known(self, *, is_known: bool) -> None:
+        """Note whether somebody leads."""
+        self._has_leader = is_known
+        self._again_at = 0.0
+
+    def drain(self) -> None:
+        """Wait for no leader any more: who waits without one is told so."""
+        is_stuck = self._awaits_leader and not self._has_leader
+        self._awaits_leader = False
+        if is_stuck:
+            error = begun_nothing(NoLeader())
+            while self._waiting:
+                pending, size = self._waiting.popleft()
+                self._waiting_bytes -= size
+                self._replies.fail(pending, error)
 
     def leader_changed(self, term: Term) -> None:
         """Note a new term; what was proposed before may be lost and must not hold up what comes.
@@ -219,6 +273,10 @@ class ProposalQueue:
         for batch_id in [key for key, batch in self._batches.items() if batch.expires <= now]:
             self.failed_count += 1
             self._remove(batch_id)
+        if self._is_held(now):
+            # Nobody takes them from the queue meanwhile.
+            self._waiting = deque(each for each in self._waiting if each[0].is_open)
+            self._waiting_bytes = sum(size for _, size in self._waiting)
 
     @property
     def waiting_count(self) -> int:

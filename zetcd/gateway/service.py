@@ -142,12 +142,14 @@ class _Barrier(Message, frozen=True):
 class Service:
     """The requests of one gateway; see the module."""
 
-    def __init__(self, options: GatewayOptions, replies: Replies) -> None:
-        """Start without a leader, members and a store."""
+    def __init__(
+        self, options: GatewayOptions, replies: Replies, *, awaits_leader: bool = False
+    ) -> None:
+        """Start without a leader, members and a store; for ``awaits_leader`` see `ProposalQueue`."""
         self._options = options
         self._backend: Backend | None = None
         self._replies = replies
-        self._proposals = ProposalQueue(options, replies)
+        self._proposals = ProposalQueue(options, replies, awaits_leader=awaits_leader)
         self._rounds = ReadRounds(options.limits.read_retry_interval)
         self._questions = LeaderQuestions(replies)
         self._reads = ReadServer(options, replies)
@@ -386,9 +388,9 @@ class Service:
         """Hand out the results of a batch."""
         self._proposals.results(message)
 
-    def refused(self, message: ProposeRefused) -> None:
+    def refused(self, message: ProposeRefused, now: float) -> None:
         """Hand out a refusal."""
-        self._proposals.refused(message)
+        self._proposals.refused(message, now)
 
     def read_index_result(self, message: ReadIndexResult, now: float) -> None:
         """Let the reads of a round go on once their index is applied."""
@@ -471,6 +473,7 @@ class Service:
             self._leader_lost_at = now
         if info.term != before.term:
             self._proposals.leader_changed(info.term)
+        self._proposals.leader_known(is_known=bool(info.leader))
         if not info.leader:
             return
         self._rounds.ask_again(now)
@@ -545,6 +548,7 @@ class Service:
     def drain(self) -> None:
         """Take nothing new; what was taken is still answered."""
         self._is_draining = True
+        self._proposals.drain()
 
     def alarms(self) -> tuple[AlarmType, ...]:
         """Return the alarms that are on, as far as this member has applied."""

@@ -103,6 +103,9 @@ def _run(config: Config, notify_socket: str) -> NoReturn:
     from zetcd.supervision import run_node  # noqa: PLC0415 - help and complaints come at once
 
     ending = run_node(config, notify_socket=notify_socket)
+    if ending.code is ExitCode.REMOVED:
+        # As etcd: nothing failed, and a service manager that restarts what failed lets it rest.
+        sys.exit(ExitCode.OK)
     if ending.code is not ExitCode.OK:
         sys.exit(_FAILED)
     if ending.signal is not None and os.getpid() != _INIT_PID:

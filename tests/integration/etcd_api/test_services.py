@@ -5,12 +5,13 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import grpc
 import pytest
 from google.protobuf.message import Message
 
-from tests.integration.cluster import Cluster
+from tests.integration.cluster import PATIENCE_SECONDS, Cluster
 from tests.integration.etcd_api.stubs import METHODS, EtcdClient, refusal
 from tests.integration.etcd_api.test_kv import get, put
 from zetcd.gateway.etcd.proto import health_pb2, v3election_pb2, v3lock_pb2
@@ -311,5 +312,22 @@ def test_a_stream_that_needs_a_leader_is_cut_when_there_is_none(
         local = pb.RangeRequest(key=b"a", serializable=True)
         client.call("KV.Range", local, pb.RangeResponse)
         assert client.call("Maintenance.Status", pb.StatusRequest(), pb.StatusResponse).errors
+        with ThreadPoolExecutor(1) as pool:
+            written = pool.submit(put_until_it_succeeds, client)
+            next(node for node in cluster.nodes if node is not survivor).start()
+            refusals = written.result(PATIENCE_SECONDS)
+        assert all(text.startswith("etcdserver: request timed out") for text in refusals)
         modest.cancel()
         client.close()
+
+
+def put_until_it_succeeds(client: EtcdClient) -> list[str]:
+    """Return what the attempts before were refused with."""
+    refusals: list[str] = []
+    while True:
+        try:
+            put(client, b"waits", b"1")
+        except grpc.RpcError as error:
+            refusals.append(cast(grpc.Call, error).details() or "")
+        else:
+            return refusals

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.integration.cluster import wait_until
+from tests.integration.cluster import PATIENCE_SECONDS, wait_until
 from tests.integration.etcd_api.stubs import EtcdClient
 from tests.integration.launcher.members import READY, Member, cluster_arguments
 from zetcd.gateway.etcd.proto import rpc_pb2 as pb
@@ -124,3 +124,8 @@ def test_a_member_that_joins(tmp_path: Path) -> None:
             known = status(urls[1])
             assert known is not None
             assert known.header.member_id == added.member.ID
+            with client_of(urls[0]) as client:
+                removal = pb.MemberRemoveRequest(ID=added.member.ID)
+                client.call("Cluster.MemberRemove", removal, pb.MemberRemoveResponse)
+            assert second.process.wait(PATIENCE_SECONDS) == 0
+            assert "the member has been permanently removed from the cluster" in second.messages()

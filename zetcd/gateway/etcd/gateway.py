@@ -138,7 +138,7 @@ class EtcdGateway:
         self._calls = SplitTransport(self.transport, self.http)
         self._responses = Responses(options.cluster_id, options.node_id)
         self._replies = EtcdReplies()
-        self._service = Service(options, self._replies)
+        self._service = Service(options, self._replies, awaits_leader=True)
         self._endpoints = Endpoints(
             self.http,
             self._replies,
@@ -199,7 +199,7 @@ class EtcdGateway:
         service = self._service
         return {
             ApplyResults: lambda m, _: service.results(cast(ApplyResults, m)),
-            ProposeRefused: lambda m, _: service.refused(cast(ProposeRefused, m)),
+            ProposeRefused: lambda m, t: service.refused(cast(ProposeRefused, m), t),
             ReadIndexResult: lambda m, t: service.read_index_result(cast(ReadIndexResult, m), t),
             ApplyReached: lambda m, _: service.apply_reached(cast(ApplyReached, m)),
             Defragmented: lambda m, _: service.defragmented(cast(Defragmented, m)),
@@ -429,9 +429,9 @@ class EtcdGateway:
         """Read from this store from now on; None: there is none, reads wait."""
         self._service.set_backend(backend)
 
-    def refuse_proposal(self, batch_id: int) -> None:
+    def refuse_proposal(self, batch_id: int, now: float) -> None:
         """Note that a proposal of `ready` could not be sent to raft."""
-        self._service.refused(ProposeRefused(batch_id, NoLeader.number))
+        self._service.refused(ProposeRefused(batch_id, NoLeader.number), now)
 
     def refuse_change(self, request_id: int, now: float) -> None:
         """Note that a membership change of `ready` could not be sent to raft."""
