@@ -65,8 +65,13 @@ def _configure(settings: Settings, rest: Sequence[str], environment: Mapping[str
     except Shadowed as error:
         log.critical(str(error), **{"environment-variable": error.variable})
         sys.exit(_FAILED)
-    except (LauncherError, ConfigError, OSError) as error:
+    except (LauncherError, ConfigError) as error:
         log.warning("failed to verify flags", error=str(error))
+        sys.exit(_FAILED)
+    except OSError as error:
+        # In Go's words.
+        text = f"open {error.filename}: {(error.strerror or '').lower()}"
+        log.warning("failed to verify flags", error=text)
         sys.exit(_FAILED)
     for warning in translation.warnings:
         log.warning(warning)

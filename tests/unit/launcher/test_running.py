@@ -55,7 +55,13 @@ def test_a_bad_flag_shows_the_usage_on_standard_error() -> None:
             "failed to verify flags",
             "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[300ms]",
         ),
-        (["--config-file=/no/such"], {}, "warn", "failed to verify flags", "No such file"),
+        (
+            ["--config-file=/no/such"],
+            {},
+            "warn",
+            "failed to verify flags",
+            "open /no/such: no such file or directory",
+        ),
         (
             ["--name=a"],
             {"ETCD_NAME": "b"},
