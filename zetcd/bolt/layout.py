@@ -73,23 +73,23 @@ def encode_meta(page_id: int, meta: Meta) -> bytes:
     return page.ljust(meta.page_bytes, b"\0")
 
 
+def decode_meta(page: bytes) -> Meta | None:
+    """Return what a meta page says, None if it is not one of `VERSION` or fails its checksum."""
+    meta = _whole_meta(page)
+    return meta if meta is not None and meta.version == VERSION else None
+
+
 def other_version(page: bytes) -> int | None:
     """Return the version of a meta page that is whole and not of `VERSION`; None: it is none such."""
-    end = PAGE.size + META.size
-    if len(page) < end + CHECKSUM.size:
-        return None
-    meta = Meta(*META.unpack(page[PAGE.size : end]))
-    (checksum,) = CHECKSUM.unpack_from(page, end)
-    is_whole = meta.magic == MAGIC and checksum == fnv1a(page[PAGE.size : end])
-    return meta.version if is_whole and meta.version != VERSION else None
+    meta = _whole_meta(page)
+    return meta.version if meta is not None and meta.version != VERSION else None
 
 
-def decode_meta(page: bytes) -> Meta | None:
-    """Return what a meta page says, None if it is not one or fails its checksum."""
+def _whole_meta(page: bytes) -> Meta | None:
+    """Return what a meta page of any version says, None if it is not one or fails its checksum."""
     if len(page) < PAGE.size + META.size + CHECKSUM.size:
         return None
     fields = page[PAGE.size : PAGE.size + META.size]
     (checksum,) = CHECKSUM.unpack_from(page, PAGE.size + META.size)
     meta = Meta(*META.unpack(fields))
-    is_right = (meta.magic, meta.version) == (MAGIC, VERSION) and checksum == fnv1a(fields)
-    return meta if is_right else None
+    return meta if meta.magic == MAGIC and checksum == fnv1a(fields) else None

@@ -47,3 +47,8 @@ def scan_bounds(key: bytes, range_end: bytes) -> tuple[bytes, bytes | None]:
     if len(range_end) <= PLAIN_BYTES_MAX:
         return start, range_end
     return start, range_end[:PLAIN_BYTES_MAX] + b"\xff" * (LONG_BYTES - PLAIN_BYTES_MAX + 1)
+
+
+def has_plain_bounds(key: bytes, range_end: bytes) -> bool:
+    """Return whether `scan_bounds` holds the keys of ``[key, range_end)`` and no others."""
+    return max(len(key), len(range_end)) <= PLAIN_BYTES_MAX

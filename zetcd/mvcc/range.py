@@ -19,7 +19,7 @@ from zetcd.messages.kv import (
     SortOrder,
     SortTarget,
 )
-from zetcd.mvcc.index_key import PLAIN_BYTES_MAX, scan_bounds
+from zetcd.mvcc.index_key import has_plain_bounds, scan_bounds
 from zetcd.mvcc.revision import decode_entry
 from zetcd.mvcc.view import Found, View
 from zetcd.scalars import Revision, Term
@@ -169,7 +169,7 @@ class ListCounts:
 
     def note(self, revision: Revision, key: bytes, range_end: bytes, left: int) -> None:
         """Note that ``[key, range_end)`` has ``left`` keys at ``revision``; not for long keys."""
-        if max(len(key), len(range_end)) <= PLAIN_BYTES_MAX:
+        if has_plain_bounds(key, range_end):
             self._left[revision, key, range_end] = left
             if len(self._left) > _LISTS_MAX:
                 del self._left[next(iter(self._left))]
@@ -197,9 +197,7 @@ class RangeCursor:
         "_is_counting",
         "_left",
         "_next_key",
-        "_page_end",
         "_request",
-        "_returned",
         "revision",
     )
 
@@ -213,12 +211,8 @@ class RangeCursor:
         #: Keys still to return; None = all there are.
         self._left = request.limit if request.limit > 0 else None
         self._count = 0
-        #: Keys returned.
-        self._returned = 0
         self._is_counting = request.count_only
-        #: Where the next page begins, once the limit is reached.
-        self._page_end = b""
-        #: Index key to count on from; None = not begun.
+        #: Where to count on, beyond what was returned: a key, or an index key; None = not begun.
         self._count_from: bytes | None = None
         self._counts = counts or ListCounts()
 
@@ -246,25 +240,24 @@ class RangeCursor:
             return self._count_on(view)
         wanted = keys_max if self._left is None else min(keys_max, self._left)
         # One more key than wanted tells whether this chunk is the last.
-        found = list(islice(self._live(view), wanted + 1))
+        found = list(islice(self._live(view, self._next_key), wanted + 1))
         kvs = self._take(view, found[:wanted], bytes_max)
         self._advance(kvs)
         if len(kvs) == len(found):
             return RangeChunk(kvs, is_last=True, count=self._count)
         if self._left == 0:
             self._is_counting = True
-            self._page_end = self._next_key
-            end = self._request.range_end
-            count = self._counts.left(self.revision, self._request.key, end)
+            request = self._request
+            count = self._counts.left(self.revision, request.key, request.range_end)
             if count is not None:
                 return self._counted(count, kvs)
         return RangeChunk(kvs, is_last=False)
 
-    def _live(self, view: View) -> Iterator[Found]:
-        """Yield what is left of the range."""
-        if not self._request.range_end and self._next_key != self._request.key:
+    def _live(self, view: View, key: bytes) -> Iterator[Found]:
+        """Yield what the range has from ``key`` on."""
+        if not self._request.range_end and key != self._request.key:
             return iter(())
-        return view.live(self._next_key, self._request.range_end, self.revision)
+        return view.live(key, self._request.range_end, self.revision)
 
     def _take(self, view: View, found: list[Found], bytes_max: int) -> tuple[KeyValue, ...]:
         """Return the first keys, up to ``bytes_max`` bytes; reads few values beyond that."""
@@ -282,7 +275,6 @@ class RangeCursor:
     def _advance(self, kvs: tuple[KeyValue, ...]) -> None:
         """Remember that ``kvs`` were returned."""
         self._count += len(kvs)
-        self._returned += len(kvs)
         if self._left is not None:
             self._left -= len(kvs)
         if kvs:
@@ -290,37 +282,32 @@ class RangeCursor:
 
     def _count_on(self, view: View) -> RangeChunk:
         """Count the next keys beyond the limit."""
-        key, range_end = self._next_key, self._request.range_end
-        if self._count_from is None:
-            if not range_end or max(len(key), len(range_end)) > PLAIN_BYTES_MAX:
-                return self._count_one_by_one(view)
-            self._count_from = key
-        stop = scan_bounds(key, range_end)[1]
-        counted, following = view.count_some(
-            self._count_from, stop, self.revision, COUNT_STEP_KEYS_MAX
-        )
+        range_end = self._request.range_end
+        start = self._next_key if self._count_from is None else self._count_from
+        if range_end and has_plain_bounds(self._next_key, range_end):
+            stop = scan_bounds(start, range_end)[1]
+            counted, following = view.count_some(start, stop, self.revision, COUNT_STEP_KEYS_MAX)
+        else:
+            counted, following = self._count_one_by_one(view, start)
         self._count += counted
+        self._count_from = following
         if following is None:
             return self._counted(self._count)
-        self._count_from = following
         return RangeChunk((), is_last=False)
 
-    def _count_one_by_one(self, view: View) -> RangeChunk:
-        """Count where index keys are not enough to know what is in the range."""
+    def _count_one_by_one(self, view: View, start: bytes) -> tuple[int, bytes | None]:
+        """Count as `View.count_some` where index keys are not enough to know what is in the range."""
         last, counted = b"", 0
-        for key, _ in islice(self._live(view), COUNT_STEP_KEYS_MAX):
+        for key, _ in islice(self._live(view, start), COUNT_STEP_KEYS_MAX):
             last, counted = key, counted + 1
-        self._count += counted
-        if counted < COUNT_STEP_KEYS_MAX:
-            return self._counted(self._count)
-        self._next_key = last + b"\0"
-        return RangeChunk((), is_last=False)
+        return counted, None if counted < COUNT_STEP_KEYS_MAX else last + b"\0"
 
     def _counted(self, count: int, kvs: tuple[KeyValue, ...] = ()) -> RangeChunk:
         """Return the last chunk, all of ``count`` keys having been counted."""
         request = self._request
-        if not request.count_only:
-            left = count - self._returned
-            self._counts.note(self.revision, request.key, request.range_end, count)
-            self._counts.note(self.revision, self._page_end, request.range_end, left)
-        return RangeChunk(kvs, True, count, more=count > self._returned and not request.count_only)
+        if request.count_only:
+            return RangeChunk(kvs, is_last=True, count=count)
+        # The limit is reached, and one more key at least was found.
+        self._counts.note(self.revision, request.key, request.range_end, count)
+        self._counts.note(self.revision, self._next_key, request.range_end, count - request.limit)
+        return RangeChunk(kvs, is_last=True, count=count, more=True)

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from zetcd.errors import Compacted, FutureRev
 from zetcd.messages.kv import KeyValue
 from zetcd.mvcc.backend import ReadTable, ReadTransaction, Table, WriteTransaction
-from zetcd.mvcc.index_key import PLAIN_BYTES_MAX, index_key, scan_bounds
+from zetcd.mvcc.index_key import PLAIN_BYTES_MAX, has_plain_bounds, index_key, scan_bounds
 from zetcd.mvcc.record import HEADER_BYTES, key_of, lease_of
 from zetcd.mvcc.revision import (
     ENTRY_BYTES,
@@ -105,7 +105,7 @@ class View:
         newest = self.index.scan(start, stop)
         found = _not_deleted(newest) if revision is None else self._live_at(newest, revision)
         ordered = self._ordered(found)
-        if max(len(key), len(range_end)) <= PLAIN_BYTES_MAX:
+        if has_plain_bounds(key, range_end):
             return ordered
         return (
             item for item in ordered if item[0] >= key and (stop is None or item[0] < range_end)
@@ -113,7 +113,7 @@ class View:
 
     def count(self, key: bytes, range_end: bytes, revision: Revision | None = None) -> int:
         """Return the number of keys that `live` yields."""
-        if not range_end or max(len(key), len(range_end)) > PLAIN_BYTES_MAX:
+        if not range_end or not has_plain_bounds(key, range_end):
             return sum(1 for _ in self.live(key, range_end, revision))
         start, stop = scan_bounds(key, range_end)
         return self.count_some(start, stop, revision)[0]
@@ -123,17 +123,16 @@ class View:
         start: bytes,
         stop: bytes | None,
         revision: Revision | None,
-        keys_max: int | None = None,
+        keys_max: int = sys.maxsize,
     ) -> tuple[int, bytes | None]:
-        """Count live keys among the first ``keys_max`` index keys of ``[start, stop)``, None = all.
+        """Count live keys among the first ``keys_max`` index keys of ``[start, stop)``.
 
         Returns:
             Their number, and the index key to go on from; None = there is none.
         """
         total, place = 0, None if stop is not None and stop <= start else start
-        left = sys.maxsize if keys_max is None else keys_max
-        while place is not None and left > 0:
-            keys = min(_COUNT_BATCH_KEYS, left)
+        while place is not None and keys_max > 0:
+            keys = min(_COUNT_BATCH_KEYS, keys_max)
             entries, following = self.index.first_values(place, stop, keys)
             if revision is not None and entries and min(entries) < entry_bound(revision):
                 newest = islice(self.index.scan(place, stop), keys)
@@ -141,7 +140,7 @@ class View:
             else:
                 flags = b"".join(entries)[ENTRY_FLAGS::ENTRY_BYTES]
                 total += len(flags.translate(None, _DEAD_FLAGS))
-            left -= keys
+            keys_max -= keys
             place = following
         return total, place
 

@@ -65,8 +65,6 @@ def varint(value: int) -> bytes:
     return bytes(octets)
 
 
-#: A negative number is written as its two's complement of 64 bits.
-_UINT64_MAX: Final = (1 << 64) - 1
 #: What etcd has for the compacted revision of a store that was never compacted.
 _NEVER_COMPACTED: Final = -1
 
@@ -93,36 +91,11 @@ def event(message: Event) -> kv_pb2.Event:
     )
 
 
-#: Numbers below this are looked up.
-_SMALL_MAX: Final = 1 << 14
-_SMALL: Final = tuple(varint(number) for number in range(_SMALL_MAX))
-
-
-def _number(value: int) -> bytes:
-    return _SMALL[value] if value < _SMALL_MAX else varint(value)
-
-
 def encoded_kvs(kvs: Iterable[KeyValue]) -> bytes:
-    """Return the field ``kvs`` of a range response.
-
-    Written by hand, as lists are made of nothing else: 0.6 of the time that building messages takes.
-    """
-    pieces: list[bytes] = []
-    for kv in kvs:
-        key, value = kv.key, kv.value
-        body = b"\x0a%b%b\x10%b\x18%b\x20%b" % (
-            _number(len(key)),
-            key,
-            _number(kv.create_revision),
-            _number(kv.mod_revision),
-            _number(kv.version),
-        )
-        if value:
-            body += b"\x2a%b%b" % (_number(len(value)), value)
-        if kv.lease:
-            body += b"\x30" + varint(kv.lease & _UINT64_MAX)
-        pieces.append(b"\x12%b%b" % (_number(len(body)), body))
-    return b"".join(pieces)
+    """Return the field ``kvs`` of a range response."""
+    rest = pb.RangeResponse()
+    rest.kvs.extend([key_value(kv) for kv in kvs])
+    return rest.SerializeToString()
 
 
 def member(message: Member) -> pb.Member:
@@ -245,9 +218,10 @@ class Responses:
 
     def range(self, response: RangeResponse) -> bytes:
         """Return a RangeResponse."""
-        return b"".join(
-            (self.header(response.header), encoded_kvs(response.kvs), self.range_end(response))
-        )
+        rest = pb.RangeResponse(more=response.more, count=response.count)
+        if response.kvs:
+            rest.kvs.extend([key_value(kv) for kv in response.kvs])
+        return self.header(response.header) + rest.SerializeToString()
 
     def range_end(self, response: RangeResponse) -> bytes:
         """Return the fields of a RangeResponse but for header and keys."""

@@ -17,6 +17,8 @@ BINARY_FRAME: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
+_CONTROLS: Final = frozenset({CLOSE, PING, PONG})
+_OPCODES: Final = _CONTROLS | {CONTINUATION, TEXT_FRAME, BINARY_FRAME}
 
 #: Codes of CLOSE.
 NORMAL: Final = 1000
@@ -108,7 +110,7 @@ class FrameReader:
             header = _read_header(octets, position)
             if header is None:
                 break
-            if header.opcode & 0x8:
+            if header.opcode in _CONTROLS:
                 end = header.end + header.length
                 if end > len(octets):
                     break
@@ -143,11 +145,11 @@ def _read_header(octets: bytes, start: int) -> _Header | None:
         return None
     first, second = octets[start], octets[start + 1]
     opcode, is_final, length = first & 0xF, bool(first & _FINAL), second & ~_MASKED
-    if first & _RESERVED or opcode not in (0, 1, 2, 8, 9, 10):
+    if first & _RESERVED or opcode not in _OPCODES:
         raise WebSocketFault("a frame of an extension that was not agreed on")
     if not second & _MASKED:
         raise WebSocketFault("a frame that is not masked")
-    if opcode & 0x8 and (not is_final or length > _CONTROL_BYTES_MAX):
+    if opcode in _CONTROLS and (not is_final or length > _CONTROL_BYTES_MAX):
         raise WebSocketFault("a control frame in pieces, or too large")
     extended = {126: _SHORT, 127: _LONG}.get(length)
     at = start + 2

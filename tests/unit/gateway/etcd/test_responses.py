@@ -50,6 +50,6 @@ KVS = st.lists(
 @given(KVS)
 @example([KeyValue(b"k", 127, 128, 16_383, bytes(16_384), 1)])
 @example([KeyValue(b"k", 16_384, 2**63 - 1, 1, bytes(16_383), -1)])
-def test_keys_written_by_hand_are_what_protobuf_writes(kvs: list[KeyValue]) -> None:
+def test_keys_of_a_range_are_what_protobuf_writes(kvs: list[KeyValue]) -> None:
     message = pb.RangeResponse(kvs=[key_value(kv) for kv in kvs])
     assert encoded_kvs(kvs) == message.SerializeToString()
