@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -252,6 +252,7 @@ def test_a_flipped_bit_in_any_byte_is_detected_and_cuts_nothing() -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(at=st.integers(0, SEGMENT_BYTES - 1), bit=st.integers(0, 7))
+@example(at=63, bit=0)
 def test_a_flipped_bit_behind_the_log_changes_nothing(at: int, bit: int) -> None:
     disk, models, ends = written(BATCHES)
     at = ends[-1] + at % (SEGMENT_BYTES - ends[-1])

@@ -93,10 +93,11 @@ def _judge_headless(rest: bytes, dirty_bytes: int) -> TailVerdict:
     head = rest[:BATCH_ALIGNMENT_BYTES]
     if not any(head):
         return TailVerdict(Tail.TORN, "the first sector of the last batch is missing", dirty_bytes)
-    # A header is written whole, or it ends where the file was cut: then nothing follows it.
-    if dirty_bytes < BATCH_ALIGNMENT_BYTES:
-        return TailVerdict(Tail.TORN, "the header of the last batch is incomplete", dirty_bytes)
-    return TailVerdict(Tail.CORRUPT, "the batch header fails its checksum although it is complete")
+    # Every batch ends in its end mark. With zeros alone behind the header, that mark is missing,
+    # however long the batch was to be: its write never completed, or a bit flipped in free space.
+    if dirty_bytes <= BATCH_ALIGNMENT_BYTES:
+        return TailVerdict(Tail.TORN, "nothing follows the header of the last batch", dirty_bytes)
+    return TailVerdict(Tail.CORRUPT, "the batch header fails its checksum and records follow it")
 
 
 def _find_later_batch(rest: bytes, cursor: Cursor, seed: int) -> BatchHeader | None:

@@ -54,6 +54,24 @@ def test_damage_without_a_missing_sector_is_corruption(at: int) -> None:
     assert tail is Tail.CORRUPT
 
 
+@pytest.mark.parametrize("at", range(64))
+def test_one_bit_behind_the_log_is_a_torn_write(at: int) -> None:
+    """No batch ends with its header: without its end mark it was never written completely."""
+    rest = bytearray(1024)
+    rest[at] = 1
+    assert judge_tail(bytes(rest), START, SEGMENT, SEED).tail is Tail.TORN
+    rest[64] = 1
+    assert judged(rest)[0] is Tail.CORRUPT
+
+
+def test_a_damaged_header_with_nothing_behind_it_is_a_torn_write() -> None:
+    _, encoded = batch_at(START)
+    encoded[5] ^= 4
+    encoded[64:] = bytes(len(encoded) - 64)
+    verdict = judge_tail(bytes(encoded), START, SEGMENT, SEED)
+    assert (verdict.tail, verdict.dirty_bytes) == (Tail.TORN, 64)
+
+
 def test_a_missing_sector_before_a_valid_batch_is_corruption() -> None:
     first, encoded = batch_at(START)
     second, following = batch_at(first.end)
