@@ -146,8 +146,15 @@ class EtcdGatewayActor(Actor):
 
     def take_calls(self, events: Sequence[HttpEvent]) -> None:
         """Hand what clients said to the core, and act on it."""
-        self._core.step_calls(events, self.clock.now())
-        self.take_turn()
+        now = self.clock.now()
+        self._core.step_calls(events, now)
+        wake_at = self._core.wake_at()
+        if wake_at > now and not self._core.has_messages and not self.is_draining:
+            # Mostly they wait for company: a turn would do nothing.
+            self._flush()
+            self._wake_in(min(wake_at, self._next_report) - now)
+        else:
+            self.take_turn()
 
     def take_turn(self) -> None:
         """Do a turn, then see to it that the next one comes in time."""
@@ -157,13 +164,16 @@ class EtcdGatewayActor(Actor):
             if not self._ended.done():
                 self._ended.set_result(None)
             return
-        transport = self._core.transport
-        if transport.has_output or transport.has_events:
-            self._server.wake()
-        http = self._core.http
-        if http.has_output or http.has_events:
-            self._http_server.wake()
+        self._flush()
         self._schedule()
+
+    def _flush(self) -> None:
+        """Write answers."""
+        transport, http = self._core.transport, self._core.http
+        if transport.has_output or transport.has_events:
+            self._server.flush()
+        if http.has_output or http.has_events:
+            self._http_server.flush()
 
     def _schedule(self) -> None:
         now = self.clock.now()
@@ -176,6 +186,10 @@ class EtcdGatewayActor(Actor):
                 self._is_turn_due = True
                 self._loop.call_soon(self.take_turn)
             return
+        self._wake_in(seconds)
+
+    def _wake_in(self, seconds: float) -> None:
+        """Have a turn after ``seconds`` at the latest."""
         due = self._loop.time() + seconds
         if self._timer is not None:
             # A timer that is early costs a turn, a new one for every turn costs more.

@@ -131,12 +131,14 @@ class ProposalQueue:
         )
 
     def wake_at(self) -> float:
-        """Return when requests that wait for company leave without, infinity = none does."""
+        """Return when `take` has something to do, infinity = never without input."""
         if self._awaits_leader and not self._has_leader:
             return float("inf")
-        if self._waiting and self._slots_used < self._batches_inflight_max:
-            return self._again_at or self._company.until
-        return float("inf")
+        if not self._waiting or self._slots_used >= self._batches_inflight_max:
+            return float("inf")
+        if self._again_at or self._is_full():
+            return self._again_at
+        return self._company.leave_at(len(self._waiting))
 
     def _take_batch(self) -> list[Pending]:
         """Take as many requests as fit in one batch; those cancelled meanwhile are left out."""

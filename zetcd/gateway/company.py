@@ -58,14 +58,21 @@ class Company:
         if now >= self._until or self._arrivals >= self._answers:
             self._close()
             return False
-        return self._share >= _SHARE_MIN and waiting < self._answers * self._share
+        return self._is_worth_waiting(waiting)
 
     def _close(self) -> None:
         newest = min(1.0, self._arrivals / self._answers)
         self._share += (newest - self._share) * _NEWEST_WEIGHT
         self._answers = 0
 
-    @property
-    def until(self) -> float:
-        """Monotonic seconds at which those who wait leave alone, infinity = nobody is expected."""
-        return self._until if self._answers else float("inf")
+    def leave_at(self, waiting: int) -> float:
+        """Return when ``waiting`` requests leave if no more come, in monotonic seconds, 0 = at once."""
+        return self._until if self._is_worth_waiting(waiting) else 0.0
+
+    def _is_worth_waiting(self, waiting: int) -> bool:
+        """Whether more requests than are there usually follow the answers of the open window."""
+        return (
+            self._arrivals < self._answers
+            and self._share >= _SHARE_MIN
+            and waiting < self._answers * self._share
+        )

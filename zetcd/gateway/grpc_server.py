@@ -200,22 +200,30 @@ class SocketServer(Generic[E]):
             self._is_turn_due = True
             self._loop.call_soon(self._turn)
 
+    def flush(self) -> None:
+        """Write what was answered outside of `Application.handle` at once; what follows takes turns."""
+        self._write()
+        if self.transport.has_events or self.transport.has_output:
+            self.wake()
+
     def _turn(self) -> None:
-        self._is_turn_due = False
         transport = self.transport
         events = transport.take_events()
         if events:
+            # Still due, so that nobody asks for another turn: this one writes all answers.
             self._application.handle(events, self._loop.time())
-        for number, octets, is_last in transport.take_output():
+        self._is_turn_due = False
+        self.flush()
+        self._set_timer()
+
+    def _write(self) -> None:
+        for number, octets, is_last in self.transport.take_output():
             connection = self._connections.get(number)
             if connection is not None:
                 if octets:
                     connection.socket.write(octets)
                 if is_last:
                     connection.close()
-        if transport.has_events or transport.has_output:
-            self.wake()
-        self._set_timer()
 
     def _set_timer(self) -> None:
         due = self.transport.next_timer()
@@ -262,6 +270,7 @@ class SocketServer(Generic[E]):
     def paused(self, connection: SocketConnection[E]) -> None:
         """Note that a socket is full."""
         self.transport.pause(connection.number, self._loop.time())
+        self._set_timer()
 
     def resumed(self, connection: SocketConnection[E]) -> None:
         """Note that a socket has room again."""

@@ -106,5 +106,4 @@ class ReadRounds:
             return self._round.ask_at
         if not self._collecting:
             return float("inf")
-        until = self._company.until
-        return until if until < float("inf") else 0.0
+        return self._company.leave_at(len(self._collecting))

@@ -635,6 +635,7 @@ class Service:
             self._questions.wake_at(),
             self._changes.wake_at(),
             self._status_ask_at,
+            self._alarm_at if self._refused_bytes else float("inf"),
             self._reads.wake_at(),
         )
 

@@ -22,8 +22,8 @@ def follow(company: Company, answers: int, arrivals: int, now: float) -> None:
 def test_without_answers_nobody_is_expected() -> None:
     company = Company()
     company.arrived()
+    assert company.leave_at(1) == 0
     assert not company.is_expected(1, NOW)
-    assert company.until == float("inf")
 
 
 def test_the_only_client_is_its_own_company() -> None:
@@ -44,16 +44,29 @@ def test_the_first_of_many_waits_for_the_others() -> None:
     assert waited == [True, True, False]
 
 
+def test_it_says_when_they_leave_without_being_asked_to() -> None:
+    """A gateway does not look at its queue for every request that comes."""
+    company = Company()
+    company.answered(3)
+    company.arrived()
+    assert company.leave_at(1) == 0  # nobody has said yet when the window began
+    assert company.is_expected(1, NOW)
+    assert company.leave_at(1) == NOW + GATHER_SECONDS
+    company.arrived()
+    company.arrived()
+    assert company.leave_at(3) == 0
+
+
 def test_it_waits_no_longer_than_the_window() -> None:
     company = Company()
     company.answered(3)
     company.arrived()
     assert company.is_expected(1, NOW)
-    assert company.until == NOW + GATHER_SECONDS
+    assert company.leave_at(1) == NOW + GATHER_SECONDS
     company.answered(5)
     assert company.is_expected(1, NOW + GATHER_SECONDS / 2)
-    assert company.until == NOW + GATHER_SECONDS
-    assert not company.is_expected(1, company.until)
+    assert company.leave_at(1) == NOW + GATHER_SECONDS
+    assert not company.is_expected(1, company.leave_at(1))
 
 
 def test_it_learns_that_nobody_follows_and_that_they_follow_again() -> None:
@@ -85,6 +98,6 @@ def test_nobody_is_held_longer_than_a_window_after_answers(
         if company.is_expected(arrivals, now):
             asked_to_wait_since = min(asked_to_wait_since, now)
             assert now - asked_to_wait_since < GATHER_SECONDS
-            assert now < company.until <= now + GATHER_SECONDS
+            assert now < company.leave_at(arrivals) <= now + GATHER_SECONDS
         else:
             asked_to_wait_since = float("inf")

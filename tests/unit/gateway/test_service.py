@@ -428,6 +428,8 @@ def test_an_alarm_is_not_raised_if_there_is_room_again_when_it_is_due() -> None:
 def test_a_full_store_raises_the_alarm_until_it_is_on_and_until_somebody_ends_it() -> None:
     stage = almost_full()
     stage.turn(1.0)
+    stage.request(PutRequest(b"b"))
+    assert stage.gateway.wake_at() <= stage.now
     for _ in range(3):
         stage.request(PutRequest(b"b"))
         stage.turn()

@@ -469,6 +469,14 @@ class EtcdGateway:
         service.to_raft, service.to_apply, watch.to_watch = [], [], []
         return ready
 
+    @property
+    def has_messages(self) -> bool:
+        """Whether `ready` would return something even if it did nothing."""
+        service = self._service
+        return bool(
+            service.to_raft or service.to_apply or self._watch.to_watch or self._to_supervisor
+        )
+
     def wake_at(self) -> float:
         """Return when `ready` has something to do, even without input."""
         wake_at = min(self._service.wake_at(), self._recipes.wake_at(), self._endpoints.wake_at())

@@ -12,7 +12,7 @@ class Allowance:
 
     __slots__ = ("_burst", "_per_second", "_spent_at", "_tokens")
 
-    def __init__(self, *, per_second: float, burst: float) -> None:
+    def __init__(self, per_second: float, burst: float) -> None:
         """Start full."""
         self._per_second = per_second
         self._burst = burst

@@ -38,6 +38,7 @@ class Shared:
         "dirty",
         "events",
         "head_reader",
+        "holding",
         "options",
         "queued_bytes",
         "stream_count",
@@ -53,6 +54,8 @@ class Shared:
         self.cancelled: dict[int, None] = {}
         #: Connections that may have something to write.
         self.dirty: dict[int, Connection] = {}
+        #: Connections with answers to PINGs that wait, the longest wait first.
+        self.holding: dict[int, Connection] = {}
         self.stream_count = 0
         self.queued_bytes = 0
         self.assembling_bytes = 0
@@ -68,6 +71,7 @@ class Connection:
         - `queued_bytes` and `assembling_bytes` are sums over `streams`, and parts of `shared`'s.
         - `ready` holds exactly the streams with `is_scheduled`: something queued, window open.
         - After `is_closed`, `streams` is empty and nothing but `output` is left to do.
+        - It is in `shared.holding` exactly while it has `acks`.
     """
 
     def __init__(self, number: int, shared: Shared, now: float) -> None:
@@ -79,8 +83,7 @@ class Connection:
         #: Time of the call that is being served.
         self.now = now
 
-        # What comes in.
-        #: Octets before it is known what the client speaks.
+        # What comes in; first octets before it is known what the client speaks.
         self.greeting = b""
         self.is_http2 = False
         self.has_settings = False
@@ -104,6 +107,9 @@ class Connection:
 
         # What goes out.
         self.output: list[bytes] = []
+        #: Answers to PINGs that wait for other output, and since when the first of them does.
+        self.acks: list[bytes] = []
+        self.acks_since = 0.0
         self.output_bytes = 0
         self.send_window = WINDOW_BYTES_DEFAULT
         self.stream_send_window = WINDOW_BYTES_DEFAULT
@@ -114,7 +120,7 @@ class Connection:
         #: The socket takes nothing at the moment; since when.
         self.is_paused = False
         self.paused_at = 0.0
-        #: Output ends here: what is in `output` is written, then the socket is closed; why.
+        #: What is in `output` is written, then the socket is closed; why.
         self.is_closed = False
         self.close_reason = ""
 
@@ -130,16 +136,14 @@ class Connection:
         #: Point in time at which `liveness.check` looks again, and its slot.
         self.timer_at = float("inf")
         self.timer_slot = 0
-        #: New streams are ignored: the last GOAWAY is out.
-        self.is_last_call_over = False
         self.is_draining = False
         self.drain_until = float("inf")
+        #: New streams are ignored: the last GOAWAY is out.
+        self.is_last_call_over = False
         #: Messages and full DATA frames since an idle frame came: they bring such frames with them.
         self.useful_count = 0
-        self.resets = Allowance(per_second=options.resets_per_second, burst=options.resets_burst)
-        self.idle_frames = Allowance(
-            per_second=options.idle_frames_per_second, burst=options.idle_frames_burst
-        )
+        self.resets = Allowance(options.resets_per_second, options.resets_burst)
+        self.idle_frames = Allowance(options.idle_frames_per_second, options.idle_frames_burst)
 
     def token_of(self, stream_id: int) -> int:
         """Return the token of a stream."""

@@ -327,6 +327,13 @@ def _take_queued(stream: Stream, size: int) -> bytes:
     return b"".join(parts)
 
 
+def release_acks(connection: Connection) -> None:
+    """Let the answers to PINGs leave with the next output, before everything else."""
+    connection.output[:0] = connection.acks
+    connection.acks.clear()
+    del connection.shared.holding[connection.number]
+
+
 # --- ends -----------------------------------------------------------------------------------------
 
 
@@ -422,6 +429,8 @@ def end_connection(connection: Connection, reason: str) -> None:
     for stream in list(connection.streams.values()):
         announce_end(connection, stream, Ending.LOST, Code.CANCELED)
         forget(connection, stream)
+    if connection.acks:
+        release_acks(connection)
     connection.fragments.clear()
     connection.partial = b""
     shared = connection.shared

@@ -15,7 +15,14 @@ from zetcd.gateway.grpc.connection import STREAM_ID_BITS, Connection, Shared
 from zetcd.gateway.grpc.events import Call, Ending, Event, Opened
 from zetcd.gateway.grpc.frames import LOW_31_BITS, PREFACE
 from zetcd.gateway.grpc.head import Method
-from zetcd.gateway.grpc.liveness import check, close_if_done, set_timer, start_farewell
+from zetcd.gateway.grpc.liveness import (
+    acks_due,
+    check,
+    close_if_done,
+    release_due_acks,
+    set_timer,
+    start_farewell,
+)
 from zetcd.gateway.grpc.options import TransportOptions
 from zetcd.gateway.grpc.preface import Protocol, protocol_of
 from zetcd.gateway.grpc.receiving import open_window, receive, start_http2
@@ -29,6 +36,7 @@ from zetcd.gateway.grpc.sending import (
     has_more,
     pump,
     refuse_call,
+    release_acks,
     send,
     send_headers,
     send_part,
@@ -259,6 +267,8 @@ class Transport:
                 pump(connection)
             if connection.is_draining:
                 close_if_done(connection)
+            if connection.acks and (connection.output or not connection.streams):
+                release_acks(connection)
             if connection.output or connection.is_closed:
                 octets = b"".join(connection.output)
                 connection.output.clear()
@@ -276,7 +286,12 @@ class Transport:
 
     def next_timer(self) -> float | None:
         """Return when `handle_timer` should next be called; None: when something has happened."""
-        times = (self._shared.deadlines.next_due(), self._shared.connection_timers.next_due())
+        shared = self._shared
+        times = (
+            shared.deadlines.next_due(),
+            shared.connection_timers.next_due(),
+            acks_due(shared),
+        )
         return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -292,6 +307,7 @@ class Transport:
             if connection is not None:
                 check(connection, now)
                 self._touch(connection)
+        release_due_acks(self._shared, now)
 
     # --- figures ----------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.gateway.grpc.peer import BIDI, Peer, call, header_block, headers, message
+from tests.unit.gateway.grpc.peer import BIDI, Peer, call, header_block, headers, message, parse
 from zetcd.gateway.grpc import Closed, Ending, ErrorCode, TransportOptions
 from zetcd.gateway.grpc.frames import (
     ACK,
@@ -14,6 +14,7 @@ from zetcd.gateway.grpc.frames import (
     SETTINGS_INITIAL_WINDOW_SIZE,
     pack_frame,
 )
+from zetcd.gateway.grpc.liveness import ACK_HOLD_SECONDS
 
 CLIENT_PING = pack_frame(PING, 0, 0, b"12345678")
 
@@ -40,6 +41,42 @@ def test_pings_are_answered_with_what_they_carry() -> None:
     peer.send(CLIENT_PING)
     (pong,) = peer.take()
     assert (pong.kind, pong.flags, pong.payload) == (PING, ACK, b"12345678")
+
+
+def test_the_answer_to_a_ping_leaves_with_the_answer_to_the_call() -> None:
+    peer = Peer()
+    peer.send(CLIENT_PING, call(1))
+    assert not peer.take()
+    peer.transport.answer(peer.events()[0].token, b"x")
+    (output,) = peer.transport.take_output()
+    kinds = [frame.kind for frame in parse(output.octets)]
+    assert kinds == [PING, HEADERS, DATA, HEADERS]
+
+
+def test_the_answer_to_a_ping_waits_for_a_slow_call_only_a_moment() -> None:
+    peer = Peer()
+    peer.send(CLIENT_PING, call(1))
+    pass_time(peer, ACK_HOLD_SECONDS / 2)
+    peer.send(CLIENT_PING)
+    assert not peer.take()
+    pass_time(peer, ACK_HOLD_SECONDS / 2)
+    assert [(frame.kind, frame.flags) for frame in peer.take()] == [(PING, ACK)] * 2
+
+
+def test_a_connection_that_is_lost_with_a_ping_unanswered_leaves_nothing() -> None:
+    peer = Peer()
+    peer.send(CLIENT_PING, call(1))
+    peer.transport.lost(peer.number)
+    assert not peer.take()
+    assert peer.transport.next_timer() is None
+
+
+def test_a_ping_is_answered_before_the_goodbye() -> None:
+    peer = Peer()
+    peer.send(CLIENT_PING, call(1))
+    peer.transport.disconnect(peer.number, "enough")
+    assert peer.take()[0].kind == PING
+    assert peer.goaway() == (1, ErrorCode.NO_ERROR, "enough")
 
 
 def test_pings_every_five_seconds_are_welcome_during_a_call() -> None:
