@@ -25,6 +25,8 @@ class Request(NamedTuple):
     query: tuple[tuple[str, str], ...]
     #: Names in lower case.
     headers: tuple[tuple[str, str], ...]
+    #: The query as it came, without its question mark; empty: there is none.
+    raw_query: str = ""
 
     def header(self, name: str) -> str:
         """Return the first header of a name; empty: none."""
@@ -59,6 +61,7 @@ def read_request(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]
         unquote(path),
         tuple(pairs),
         tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers),
+        query,
     )
 
 

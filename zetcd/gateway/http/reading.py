@@ -54,12 +54,14 @@ from zetcd.gateway.http.writing import (
     drop_body,
     finish_call,
     leave,
+    redirect,
     respond,
     text_error,
 )
 
 #: Where the JSON gateway is; clients of old say the second.
 GATEWAY_PREFIX: Final = "/v3/"
+_GATEWAY_NAME: Final = GATEWAY_PREFIX.removesuffix("/")
 _BETA_PREFIX: Final = "/v3beta/"
 #: Bytes of a body that nobody wants which are waited for.
 _UNWANTED_BYTES_MAX: Final = 64 * 1024
@@ -221,6 +223,9 @@ def _screen(connection: HttpConnection, exchange: Exchange) -> Answer | None:
     has_gateway = connection.surface is Surface.CLIENT and options.has_json_gateway
     if has_gateway and request.path.startswith(GATEWAY_PREFIX):
         return _screen_call(connection, exchange)
+    if has_gateway and request.path == _GATEWAY_NAME:
+        query = f"?{request.raw_query}" if request.raw_query else ""
+        return redirect(request, GATEWAY_PREFIX + query)
     if request.path in connection.shared.endpoints[connection.surface]:
         return None
     return text_error(404, "404 page not found\n")

@@ -13,19 +13,33 @@ from zetcd.errors import Code
 from zetcd.gateway.grpc import Sent, Status
 from zetcd.gateway.http.connection import HttpConnection
 from zetcd.gateway.http.errors import error_body, http_status, stream_error
-from zetcd.gateway.http.exchange import Answer, Exchange
+from zetcd.gateway.http.exchange import Answer, Exchange, Request
 from zetcd.gateway.http.frames import NORMAL, TEXT_FRAME, close_frame, frame
 from zetcd.gateway.http.json_messages import field_json, to_json
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"
 NO_SNIFF: Final = (("X-Content-Type-Options", "nosniff"),)
+#: What Go writes for characters that mean something to HTML.
+_HTML: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
 _REASONS: Final = {each.value: each.phrase for each in HTTPStatus} | {499: "Client Closed Request"}
 
 
 def text_error(status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
     """Return an error of an endpoint, as Go's ``http.Error`` writes it."""
     return Answer(status, TEXT, text.encode(), (*NO_SNIFF, *headers))
+
+
+def redirect(request: Request, location: str) -> Answer:
+    """Return the way to where a request should have gone, as Go's ``http.Redirect`` writes it.
+
+    With 307 a client repeats its method and its body there.
+    """
+    headers = (("Location", location),)
+    if request.method not in ("GET", "HEAD"):
+        return Answer(307, "", b"", headers)
+    body = f'<a href="{location.translate(_HTML)}">Temporary Redirect</a>.\n\n'
+    return Answer(307, "text/html; charset=utf-8", body.encode(), headers)
 
 
 def call_error(status: Status, http: int = 0) -> Answer:

@@ -82,6 +82,42 @@ def test_what_cannot_be_served(request_text: str, status: int, body: bytes) -> N
     browser.get("/health")
 
 
+REDIRECTION = b'<a href="/v3/">Temporary Redirect</a>.\n\n'
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "location", "body"),
+    [
+        ("GET", "/v3", "/v3/", REDIRECTION),
+        ("HEAD", "/v3", "/v3/", b""),
+        ("POST", "/v3", "/v3/", b""),
+        ("DELETE", "/v%33?a=%62&c", "/v3/?a=%62&c", b""),
+        (
+            "GET",
+            "/v3?a=b&c=<'",
+            "/v3/?a=b&c=<'",
+            b'<a href="/v3/?a=b&amp;c=&lt;&#39;">Temporary Redirect</a>.\n\n',
+        ),
+    ],
+)
+def test_the_gateway_without_its_slash_is_elsewhere(
+    method: str, target: str, location: str, body: bytes
+) -> None:
+    """As Go's ServeMux: who repeats the request there is told that nothing is found."""
+    browser = Browser()
+    assert browser.say(request_of(method, target)) == []
+    status, headers, told = browser.answer()
+    assert (status, headers["location"], told) == (307, location, body)
+    html = "text/html; charset=utf-8" if method in ("GET", "HEAD") else None
+    assert headers.get("content-type") == html
+
+
+def test_no_gateway_is_nowhere_else() -> None:
+    for browser in (Browser(has_json_gateway=False), Browser(Surface.METRICS)):
+        browser.say(request_of("GET", "/v3"))
+        assert browser.status() == 404
+
+
 @pytest.mark.parametrize(
     ("octets", "status"),
     [
