@@ -3,8 +3,8 @@
     out    names as in the .proto file; fields at their default left out; 64-bit numbers as text, bytes
            in base64, enumerations by name
     in     names as in the .proto file or in lower camel case; numbers as numbers or as text; base64 of
-           either alphabet, padded or not; enumerations by name or number; null is a field left out;
-           fields that are not known are skipped
+           either alphabet, padded or not; enumerations by name or number; null is a field left out,
+           and neither a message nor one of a list; fields that are not known are skipped
 
 The protobuf package has such a mapping too. Its reader accepts bytes that are no base64 and drops what
 it cannot read of them, so that a client that forgets to encode a key would write another one.
@@ -87,9 +87,7 @@ def read_json(octets: bytes, kind: type[P]) -> P:
         BadJson: it is no JSON, or not of such a message.
     """
     message = kind()
-    value = _parse(octets)
-    if value is not None:
-        _fill(message, value, "", 0)
+    _fill(message, _parse(octets), "", 0)
     return message
 
 
@@ -97,7 +95,7 @@ def _parse(octets: bytes) -> JsonValue:
     try:
         text = octets.decode().lstrip(" \t\r\n")
         if not text:
-            return None
+            return {}
         return cast(JsonValue, _DECODER.raw_decode(text)[0])
     except UnicodeDecodeError as error:
         raise BadJson(f"invalid UTF-8 at byte {error.start}") from None
@@ -235,6 +233,8 @@ def _whole(value: JsonValue, low: int, high: int, path: str) -> int:
 def _unfit(path: str, value: JsonValue, wanted: str) -> BadJson:
     if isinstance(value, dict):
         shown = "an object"
+    elif value is None or isinstance(value, bool):
+        shown = json.dumps(value)
     else:
         shown = "a list" if isinstance(value, list) else f"{value!r:.60}"
     return BadJson(f"{path.rstrip('.')}: is {shown}, must be {wanted}")

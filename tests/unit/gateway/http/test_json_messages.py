@@ -43,7 +43,6 @@ def test_out_small_numbers_are_numbers_and_enumerations_have_names() -> None:
     [
         ("", pb.RangeRequest()),
         ("  \n", pb.RangeRequest()),
-        ("null", pb.RangeRequest()),
         ("{}", pb.RangeRequest()),
         ('{"key":"Zm9v"}', pb.RangeRequest(key=b"foo")),
         ('{"key":"Zm9"}', pb.RangeRequest(key=b"fo")),
@@ -85,6 +84,9 @@ def test_in_messages_within_messages() -> None:
         ("{", "invalid JSON"),
         ("[]", "the message: is a list, must be an object"),
         ("3", "the message: is 3"),
+        ("null", "the message: is null, must be an object"),
+        (" null x", "the message: is null"),
+        ("true", "the message: is true"),
         ("nope", "invalid JSON"),
         ('{"key":"a b"}', "key: is 'a b', must be base64"),
         ('{"key":"Z"}', "must be base64"),
@@ -92,7 +94,7 @@ def test_in_messages_within_messages() -> None:
         ('{"key":5}', "key: is 5, must be base64"),
         ('{"limit":1.5}', "limit: is 1.5, must be a whole number"),
         ('{"limit":"x"}', "limit: is 'x'"),
-        ('{"limit":true}', "limit: is True"),
+        ('{"limit":true}', "limit: is true"),
         ('{"limit":9223372036854775808}', "must be a whole number between"),
         ('{"limit":1e999}', "limit: is inf"),
         ('{"limit":' + "9" * 5000 + "}", "invalid JSON"),
@@ -129,6 +131,8 @@ def test_in_wrong_places_are_named() -> None:
     text = b'{"success":[{},{"request_put":{"key":"?"}}]}'
     with pytest.raises(BadJson, match=r"^success\[1\]\.request_put\.key: is '\?', must be base64$"):
         read_json(text, pb.TxnRequest)
+    with pytest.raises(BadJson, match=r"^success\[0\]: is null, must be an object$"):
+        read_json(b'{"success":[null]}', pb.TxnRequest)
     with pytest.raises(BadJson, match=r"^success: is 1, must be a list$"):
         read_json(b'{"success":1}', pb.TxnRequest)
     with pytest.raises(BadJson, match=r"only one of it and request_range can be set"):
