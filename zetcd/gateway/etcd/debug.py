@@ -26,10 +26,12 @@ _PROFILES: Final = (
     *("allocs", "block", "goroutine", "heap", "mutex", "profile"),
     *("symbol", "threadcreate", "trace"),
 )
-#: Every path under ``/debug``.
-DEBUG_PATHS: Final = frozenset(
-    {VARS, _PPROF, f"{_PPROF}/", _CMDLINE, *(f"{_PPROF}/{each}" for each in _PROFILES)}
+#: The paths that are Go's ``net/http/pprof`` in etcd.
+PPROF_PATHS: Final = frozenset(
+    {_PPROF, f"{_PPROF}/", _CMDLINE, *(f"{_PPROF}/{each}" for each in _PROFILES)}
 )
+#: Every path under ``/debug``.
+DEBUG_PATHS: Final = PPROF_PATHS | {VARS}
 _JSON: Final = "application/json; charset=utf-8"
 
 _STATES: Final[Mapping[Role, str]] = {

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from zetcd.errors import ZetcdError
-from zetcd.gateway.etcd.debug import DEBUG_PATHS, VARS, pprof_answer, this_process
+from zetcd.gateway.etcd.debug import DEBUG_PATHS, PPROF_PATHS, VARS, pprof_answer, this_process
 from zetcd.gateway.etcd.replies import EtcdReplies
 from zetcd.gateway.http import Answer, HttpRequest, HttpTransport, Request, Surface
 from zetcd.gateway.http.writing import JSON, NO_SNIFF, TEXT, text_error
@@ -26,6 +26,7 @@ from zetcd.metrics import CONTENT_TYPE, exposition
 
 #: A key like any other; whether it is there does not matter.
 _PROBE_KEY: Final = b"health"
+_METRICS: Final = "/metrics"
 
 Probe = Generator[RangeRequest, ZetcdError | None, Answer]
 _Reading = Generator[RangeRequest, ZetcdError | None, str]
@@ -116,9 +117,11 @@ _MONITORING: Final = frozenset(
         "/health",
         *(f"/{kind}" for kind in _CHECKS),
         *(f"/{kind}/{name}" for kind, checks in _CHECKS.items() for name in checks),
-        "/metrics",
+        _METRICS,
     }
 )
+#: What Prometheus' and Go's own handlers serve in etcd: they do not look at the method.
+_ANY_METHOD: Final = PPROF_PATHS | {_METRICS}
 
 
 def endpoints(*, has_debug: bool = False) -> dict[Surface, frozenset[str]]:
@@ -203,13 +206,13 @@ class Endpoints:
     def handle(self, asked: HttpRequest) -> None:
         """Serve a request."""
         request = asked.request
-        if request.method != "GET":
+        if request.method != "GET" and request.path not in _ANY_METHOD:
             self._http.respond(asked.token, _wrong_method())
-        elif request.path == "/metrics":
+        elif request.path == _METRICS:
             self._scrape(asked.token, self._metrics)
         elif request.path == VARS:
             self._scrape(asked.token, self._standing.variables)
-        elif request.path in DEBUG_PATHS:
+        elif request.path in PPROF_PATHS:
             self._http.respond(asked.token, pprof_answer(request.path, this_process()))
         elif request.path == "/version":
             self._http.respond(asked.token, self._version())

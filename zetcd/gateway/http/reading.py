@@ -218,7 +218,7 @@ def _screen(connection: HttpConnection, exchange: Exchange) -> Answer | None:
     host = host_of(request)
     if not is_host_allowed(host, options, is_secure=connection.is_secure):
         return text_error(421, refused_host(host))
-    if request.method == "OPTIONS":
+    if request.method == "OPTIONS" and connection.surface is Surface.CLIENT:
         return Answer(200, "", b"")
     has_gateway = connection.surface is Surface.CLIENT and options.has_json_gateway
     if has_gateway and request.path.startswith(GATEWAY_PREFIX):

@@ -243,9 +243,9 @@ def test_checks_are_counted() -> None:
     assert figures.counts["readyz", "linearizable_read", "success"] == 1
 
 
-def scrape(probe: Probe) -> int:
+def scrape(probe: Probe, method: str = "GET") -> int:
     """Begin to read the metrics; returns the number of the question to the supervisor."""
-    (asked,) = probe.say(request_of("GET", "/metrics"))
+    (asked,) = probe.say(request_of(method, "/metrics"))
     assert isinstance(asked, HttpRequest)
     probe.endpoints.handle(asked)
     return probe.member.scrapes[-1]
@@ -264,6 +264,28 @@ def test_metrics_are_those_of_the_node() -> None:
     # An answer that comes twice, or late, is nobody's.
     probe.endpoints.node_figures(NodeFigures(request_id, ()))
     assert probe.listen() == []
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "PUT", "DELETE"])
+def test_metrics_do_not_look_at_the_method(method: str) -> None:
+    """Neither does the handler of Prometheus, which is etcd's."""
+    probe = Probe(Member())
+    probe.endpoints.node_figures(NodeFigures(scrape(probe, method), ()))
+    probe.listen()
+    status, headers, body = probe.answer()
+    assert (status, headers["content-type"]) == (200, CONTENT_TYPE)
+    assert (body == b"") == (method == "HEAD")
+
+
+def test_the_metrics_listener_knows_nothing_of_options() -> None:
+    probe = Probe(Member(), Surface.METRICS)
+    probe.endpoints.node_figures(NodeFigures(scrape(probe, "OPTIONS"), ()))
+    probe.listen()
+    status, _, body = probe.answer()
+    assert status == 200
+    assert b"etcd_server_version" in body
+    status, headers, _ = probe.ask("/health", method="OPTIONS")
+    assert (status, headers["allow"]) == (405, "GET")
 
 
 def test_metrics_without_the_supervisor() -> None:
@@ -328,7 +350,9 @@ def test_there_are_no_profiles_and_that_is_said() -> None:
     assert (status, body.split()[0]) == (200, b"/debug/pprof/cmdline")
     status, _, body = probe.ask("/debug/pprof/cmdline")
     assert (status, body.split(b"\0")[0]) == (200, sys.orig_argv[0].encode())
-    assert probe.ask("/debug/pprof/", method="POST")[0] == 405
+    assert probe.ask("/debug/pprof/symbol", method="POST")[0] == 501
+    assert probe.ask("/debug/pprof/", method="HEAD")[0] == 200
+    assert probe.ask("/debug/vars", method="POST")[0] == 405
 
 
 @pytest.mark.parametrize("path", sorted(DEBUG_PATHS))
