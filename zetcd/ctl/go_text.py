@@ -1,4 +1,4 @@
-r"""Responsible for text as Go's library writes and reads it: strings, numbers, durations, byte sizes.
+r"""Responsible for text as Go's library writes and reads it: strings, numbers, durations, sizes, errors.
 
 >>> quote(b"a\n\xff\x00"), unquote('"a\\n\\xff\\x00"')
 ('"a\\n\\xff\\x00"', b'a\n\xff\x00')
@@ -6,6 +6,7 @@ r"""Responsible for text as Go's library writes and reads it: strings, numbers, 
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 
@@ -196,3 +197,19 @@ def size_text(size: int) -> str:
         power += 1
     value = int(value * 10 + 0.5) / 10
     return f"{value:.0f} {_SIZES[power]}" if value >= 10 else f"{value:.1f} {_SIZES[power]}"
+
+
+def os_error_text(error: OSError, call: str = "") -> str:
+    """Return an error of the system as Go's ``os`` words it: ``open x: no such file or directory``.
+
+    Args:
+        error: What happened; its file is named if it has one.
+        call: The system call that failed; empty: it is not known, and not named.
+    """
+    if error.strerror is None:
+        return str(error)
+    file = error.filename
+    name = os.fsdecode(file) if isinstance(file, str | bytes | os.PathLike) else ""
+    what = " ".join(filter(None, (call, name)))
+    reason = error.strerror.lower()
+    return f"{what}: {reason}" if what else reason

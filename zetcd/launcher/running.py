@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from zetcd import __version__, telemetry
 from zetcd.config import Config, ConfigError, config_from_table
+from zetcd.ctl.go_text import os_error_text
 from zetcd.errors import ExitCode, require_asserts
 from zetcd.launcher.checks import check
 from zetcd.launcher.command_line import HelpWanted, UsageError, read_command_line
@@ -69,9 +70,7 @@ def _configure(settings: Settings, rest: Sequence[str], environment: Mapping[str
         log.warning("failed to verify flags", error=str(error))
         sys.exit(_FAILED)
     except OSError as error:
-        # In Go's words.
-        text = f"open {error.filename}: {(error.strerror or '').lower()}"
-        log.warning("failed to verify flags", error=text)
+        log.warning("failed to verify flags", error=os_error_text(error, "open"))
         sys.exit(_FAILED)
     for warning in translation.warnings:
         log.warning(warning)

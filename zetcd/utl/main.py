@@ -13,11 +13,11 @@ import click
 
 import zetcd
 from zetcd.config.loading import config_from_table
-from zetcd.ctl.go_text import duration_text, size_text
+from zetcd.ctl.go_text import duration_text, os_error_text, size_text
 from zetcd.ctl.table import draw
 from zetcd.errors import ExitCode, InvalidArgument, ZetcdError
 from zetcd.etcd_snapshot import ImportOptions, hash_kv, status_of
-from zetcd.utl.files import opened
+from zetcd.utl.files import UnreadableFile, opened
 from zetcd.utl.restoring import restore
 from zetcd.utl.stopped import defragment, export
 
@@ -64,7 +64,7 @@ def _show(
 @_WRITE_OUT
 def status(file: Path, write_out: str) -> None:
     """Show hash, revision, number of keys, size and version of FILE."""
-    with opened(file, verifies=True) as reader:
+    with opened(file, verifies=True, is_looked_up=True) as reader:
         found = status_of(reader)
     _show(
         write_out,
@@ -93,7 +93,7 @@ def status(file: Path, write_out: str) -> None:
 @_WRITE_OUT
 def hashkv(file: Path, revision: int, write_out: str) -> None:
     """Show etcd's HashKV of FILE up to a revision; it is another number than a zetcd member's."""
-    with opened(file, verifies=False) as reader:
+    with opened(file, verifies=False, is_looked_up=True) as reader:
         found = hash_kv(reader, revision)
     _show(
         write_out,
@@ -223,8 +223,11 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         sys.stderr.write(f"Error: {error.format_message()}\n")
         return ExitCode.USAGE
-    except OSError as error:
+    except UnreadableFile as error:
         sys.stderr.write(f"Error: {error}\n")
+        return ExitCode.FAILED
+    except OSError as error:
+        sys.stderr.write(f"Error: {os_error_text(error)}\n")
         return ExitCode.FAILED
     return 0
 

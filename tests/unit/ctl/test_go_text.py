@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zetcd.ctl.go_text import (
     duration_text,
+    os_error_text,
     parse_duration,
     parse_int,
     parse_uint,
@@ -150,3 +155,17 @@ def test_unsigned_numbers_have_64_bits_and_no_sign() -> None:
     for text in ("10000000000000000", "-1", "+1"):
         with pytest.raises(ValueError, match="ParseUint"):
             parse_uint(text, 16)
+
+
+@pytest.mark.parametrize("file", ["a/b", b"a/b", Path("a/b")])
+def test_errors_of_the_system_name_call_and_file(file: str | bytes | Path) -> None:
+    error = OSError(errno.EACCES, os.strerror(errno.EACCES), file)
+    assert os_error_text(error, "open") == "open a/b: permission denied"
+    assert os_error_text(error) == "a/b: permission denied"
+
+
+def test_errors_of_the_system_may_know_less() -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert os_error_text(full, "write") == "write: no space left on device"
+    assert os_error_text(full) == "no space left on device"
+    assert os_error_text(OSError("there is no room"), "write") == "there is no room"

@@ -222,6 +222,44 @@ def test_export_and_defrag_of_a_stopped_member(
     assert run(["export", str(out), "--data-dir", str(tmp_path / "none")]) == ExitCode.DATA_DIR
 
 
-def test_a_wrong_command_line_and_a_missing_file(tmp_path: Path) -> None:
+def test_a_wrong_command_line() -> None:
     assert run(["nonsense"]) == ExitCode.USAGE
-    assert run(["snapshot", "status", str(tmp_path / "none")]) == ExitCode.FAILED
+
+
+@pytest.mark.parametrize(
+    ("command", "call"),
+    [
+        (["snapshot", "status"], "stat"),
+        (["snapshot", "status", "--write-out", "json"], "stat"),
+        (["hashkv"], "stat"),
+        (["snapshot", "restore"], "open"),
+        (["import"], "open"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("under", "reason"), [("", "no such file or directory"), ("file", "not a directory")]
+)
+def test_a_missing_file_is_named_as_by_etcdutl(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    call: str,
+    under: str,
+    reason: str,
+) -> None:
+    (tmp_path / "file").touch()
+    missing = tmp_path / under / "none.db"
+    assert run([*command, str(missing)]) == ExitCode.FAILED
+    assert capsys.readouterr().err == f"Error: {call} {missing}: {reason}\n"
+
+
+def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], history: History
+) -> None:
+    member = tmp_path / "member"
+    stopped_member(member, history)
+    target = tmp_path / "none" / "out.db"
+    assert run(["export", str(target), "--data-dir", str(member)]) == ExitCode.FAILED
+    error = capsys.readouterr().err
+    assert error.startswith(f"Error: {target}")
+    assert error.endswith(": no such file or directory\n")
