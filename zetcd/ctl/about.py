@@ -9,16 +9,15 @@ import click
 from zetcd import __version__
 from zetcd.ctl.cli import command, emit, global_options
 from zetcd.ctl.exits import CtlError, bad_arguments
+from zetcd.version import API_MINOR
 
-#: The etcd API whose commands and formats are mirrored.
-API_VERSION: Final = "3.6"
 _SHELLS: Final = ("bash", "zsh", "fish")
 
 
 @command("version", short_help="Prints the version")
 def version() -> None:
     """Print the version of zetcdctl and of the API."""
-    emit(f"zetcdctl version: {__version__}\nAPI version: {API_VERSION}\n".encode())
+    emit(f"zetcdctl version: {__version__}\nAPI version: {API_MINOR}\n".encode())
 
 
 @command("options", short_help="Lists the global flags")

@@ -25,9 +25,8 @@ from zetcd.mvcc.backend import ReadTransaction, Table
 from zetcd.mvcc.record import HEADER_BYTES, unpack_header
 from zetcd.mvcc.revision import TOMBSTONE, unpack_key
 from zetcd.mvcc.state import StoreState, load_state
+from zetcd.version import CLUSTER_VERSION, STORAGE_VERSION
 
-#: etcd's version of these buckets, and of the cluster that they say they are from.
-STORAGE_VERSION: Final = "3.6.0"
 #: Records of one step: some milliseconds.
 STEP_RECORDS: Final = 1_000
 _BIG_ENDIAN_BYTES: Final = 8
@@ -56,7 +55,7 @@ class Export:
             (buckets.AUTH, empty),
             (buckets.AUTH_ROLES, empty),
             (buckets.AUTH_USERS, empty),
-            (buckets.CLUSTER, iter([(buckets.CLUSTER_VERSION, STORAGE_VERSION.encode())])),
+            (buckets.CLUSTER, iter([(buckets.CLUSTER_VERSION, CLUSTER_VERSION.encode())])),
             (buckets.KEY, _records(transaction)),
             (buckets.LEASE, self._leases()),
             (buckets.MEMBERS, self._members()),

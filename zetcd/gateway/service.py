@@ -112,6 +112,7 @@ from zetcd.messages.node import (
 from zetcd.metrics import figure
 from zetcd.mvcc.backend import Backend, BackendSize
 from zetcd.scalars import RequestID, Revision
+from zetcd.version import STORAGE_VERSION
 
 #: Timeouts are looked for no more often than this: a scan costs a look at every waiting request.
 EXPIRY_GRAIN_SECONDS: Final = 0.02
@@ -123,8 +124,6 @@ STATUS_RESEND_SECONDS: Final = 0.5
 SIZE_DOUBT_SECONDS: Final = 0.02
 #: The alarm of a full store is proposed at most this often; it may be lost, or on its way.
 ALARM_INTERVAL_SECONDS: Final = 0.5
-#: Version of the tables in the store.
-STORAGE_VERSION: Final = "3.6.0"
 
 ToRaft = Propose | ReadIndex | LeaderRequest | TransferLeader | RaftStatusRequest | ChangeMember
 

@@ -23,6 +23,7 @@ from zetcd.messages.cluster import AlarmType
 from zetcd.messages.kv import RangeRequest, RangeResponse
 from zetcd.messages.node import Figure, NodeFigures
 from zetcd.metrics import CONTENT_TYPE, exposition
+from zetcd.version import CLUSTER_VERSION
 
 #: A key like any other; whether it is there does not matter.
 _PROBE_KEY: Final = b"health"
@@ -222,7 +223,7 @@ class Endpoints:
     def _version(self) -> Answer:
         cluster = "not_decided"
         if self._standing.has_leader:
-            cluster = self._server_version.rpartition(".")[0] + ".0"
+            cluster = CLUSTER_VERSION
         versions = {
             "etcdserver": self._server_version,
             "etcdcluster": cluster,

@@ -9,6 +9,7 @@ from zetcd.gateway.etcd.endpoints import HealthFigures
 from zetcd.gateway.grpc import HandlingTimes, Method
 from zetcd.messages.node import Figure
 from zetcd.metrics import figure, histogram_figure
+from zetcd.version import API_MINOR
 
 _TYPES = {
     (False, False): "unary",
@@ -86,8 +87,7 @@ def identity_figures(
     server_version: str, member_id: int, *, has_leader: bool
 ) -> tuple[Figure, ...]:
     """Return what is said once for the whole member, by whoever serves /metrics."""
-    cluster_version = server_version.rpartition(".")[0]
-    cluster = (figure("etcd_cluster_version", 1, cluster_version),) if has_leader else ()
+    cluster = (figure("etcd_cluster_version", 1, API_MINOR),) if has_leader else ()
     return (
         figure("etcd_server_version", 1, server_version),
         figure("etcd_server_id", 1, f"{member_id:x}"),

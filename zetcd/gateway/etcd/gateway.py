@@ -61,7 +61,7 @@ from zetcd.gateway.http import Answer as HttpAnswer
 from zetcd.gateway.http import HttpEvent, HttpOptions, HttpRequest, HttpTransport
 from zetcd.gateway.options import GatewayOptions
 from zetcd.gateway.pending import Pending, begun_nothing
-from zetcd.gateway.service import STORAGE_VERSION, Service, ToApply, ToRaft
+from zetcd.gateway.service import Service, ToApply, ToRaft
 from zetcd.messages.base import Message
 from zetcd.messages.cluster import AlarmType, StatusRequest
 from zetcd.messages.kv import RangeRequest
@@ -86,6 +86,7 @@ from zetcd.messages.node import (
 )
 from zetcd.metrics import figure
 from zetcd.mvcc.backend import Backend
+from zetcd.version import STORAGE_VERSION
 
 #: gRPC clients' metadata that asks for a member with a leader.
 _HAS_LEADER: Final = "hasleader"

@@ -24,11 +24,10 @@ from zetcd.gateway.etcd.proto import rpc_pb2 as pb
 from zetcd.gateway.etcd.responses import Responses
 from zetcd.gateway.grpc import Status
 from zetcd.messages.kv import ResponseHeader
+from zetcd.version import API_MINOR
 
 #: What etcd takes for a version: with or without a patch.
 _VERSION: Final = re.compile(r"\d+\.\d+(\.\d+)?")
-#: Major and minor of the API that is served.
-_CLUSTER_VERSION: Final = "3.6"
 #: Revision of the store of users before anything was changed in it (etcd).
 _AUTH_REVISION: Final = 1
 
@@ -95,7 +94,7 @@ def _downgrade(call: LocalCall) -> None:
     request = pb.DowngradeRequest.FromString(call.message)
     if request.action == pb.DowngradeRequest.CANCEL:
         # etcd cancels what was never begun, too.
-        call.answer(pb.DowngradeResponse(version=_CLUSTER_VERSION).SerializeToString())
+        call.answer(pb.DowngradeResponse(version=API_MINOR).SerializeToString())
         return
     if request.action not in (pb.DowngradeRequest.VALIDATE, pb.DowngradeRequest.ENABLE):
         raise UnknownMethod
