@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from zetcd.errors import CorruptSnapshot
+from zetcd.varint import varint
 
 _VARINT: Final = 0
 _FIXED64: Final = 1
@@ -110,21 +111,12 @@ def decode_alarm(content: bytes) -> StoredAlarm:
 # --- the wire format ------------------------------------------------------------------------------
 
 
-def _varint(value: int) -> bytes:
-    octets = bytearray()
-    while value > 0x7F:
-        octets.append(value & 0x7F | 0x80)
-        value >>= 7
-    octets.append(value)
-    return bytes(octets)
-
-
 def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3 | _VARINT) + _varint(value & _MASK64) if value else b""
+    return varint(field << 3 | _VARINT) + varint(value & _MASK64) if value else b""
 
 
 def _octets(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | _BYTES) + _varint(len(value)) + value if value else b""
+    return varint(field << 3 | _BYTES) + varint(len(value)) + value if value else b""
 
 
 def _signed(value: int) -> int:

@@ -50,21 +50,6 @@ from zetcd.scalars import NodeID, Revision, Term
 _HEADERS_MAX: Final = 4096
 #: Tag of field 1, length-delimited: every response's header.
 _HEADER_TAG: Final = 0x0A
-_KVS_TAG: Final = b"\x12"
-
-
-def varint(value: int) -> bytes:
-    """Return a number that is not negative as protobuf writes it."""
-    if value < 0x80:
-        return bytes((value,))
-    octets = bytearray()
-    while value >= 0x80:
-        octets.append(value & 0x7F | 0x80)
-        value >>= 7
-    octets.append(value)
-    return bytes(octets)
-
-
 #: What etcd has for the compacted revision of a store that was never compacted.
 _NEVER_COMPACTED: Final = -1
 

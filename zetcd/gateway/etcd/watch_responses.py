@@ -11,11 +11,12 @@ from typing import Final
 import msgspec
 
 from zetcd.gateway.etcd.proto import rpc_pb2 as pb
-from zetcd.gateway.etcd.responses import Responses, event, varint
+from zetcd.gateway.etcd.responses import Responses, event
 from zetcd.gateway.native.watch_streams import WatchOutline
 from zetcd.messages.codec import decoder_of
 from zetcd.messages.kv import Event
 from zetcd.messages.watch import WatchResponse
+from zetcd.varint import varint
 
 #: Bytes of translated events that are kept; what is larger alone is not kept.
 _KEPT_BYTES_MAX: Final = 4 * 1024 * 1024
