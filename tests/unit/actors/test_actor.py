@@ -181,7 +181,8 @@ class Pair:
         )
 
     def introduce(self) -> None:
-        while not self.raft.incarnation_of(WAL):
+        # Either may hear of the other first: ZeroMQ's threads carry both greetings.
+        while not (self.raft.incarnation_of(WAL) and self.own.incarnation_of(RAFT)):
             self.raft.inbox.poll(10)
             self.raft.receive(1)
             self.actor.turn()
