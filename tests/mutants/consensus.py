@@ -74,6 +74,15 @@ CONSENSUS: Final = (
         ),
     ),
     Mutant(
+        "better log not waited for",
+        "a member that has refused a better log, or lacks what is committed, campaigns as soon as ever",
+        (Edit(_ELECTION, "r.deference = r.options.election_ticks", "r.deference = 0"),),
+        NamedTests(
+            ("tests/datadriven/test_raft.py",),
+            "delays elections by luck only: few seeds show it",
+        ),
+    ),
+    Mutant(
         "vote not durable",
         "a vote leaves before it is on the disk",
         (

@@ -56,6 +56,22 @@ def _own_vote_is_durable(r: Raft) -> None:
     r.election_elapsed = -r.election_elapsed
 
 
+def _leave_to_better_log(r: Raft) -> None:
+    """Wait a timeout longer before the next campaign: another member has the better log.
+
+    It may need the vote that this one would give to itself by campaigning first. Without pre-vote, two
+    whose memberships differ, so that one does not even ask the other, went on like that until their
+    timeouts fell well. And without an entry that is committed this log cannot win at all (Raft §5.4.1).
+    As in openraft (`smaller_log_timeout`); for etcd's raft it was proposed (etcd-io/raft#169). With
+    pre-vote (thesis §9.6) only who could win raises the term, so that a refused pre-vote changes nothing.
+
+    The other may be lost, or not be heard by enough voters. A rank among candidates must not keep the rest
+    from trying (why Raft §5.2 has none), so this ends with the next campaign, or with the term.
+    """
+    if r.leader == 0:
+        r.deference = r.options.election_ticks
+
+
 def campaign_by_timeout(r: Raft) -> None:
     """Start an election because no leader was heard (Raft §5.2)."""
     if not may_campaign(r):
@@ -120,7 +136,9 @@ def handle_vote(r: Raft, m: Vote) -> None:
 
 
 def refuse_vote(r: Raft, m: Vote) -> VoteResp:
-    """Return the answer that refuses ``m``."""
+    """Return the answer that refuses ``m``, whose sender comes first next time if its log is better."""
+    if (m.last_term, m.last_index) > (r.log.last_term, r.log.last_index):
+        _leave_to_better_log(r)
     return VoteResp(r.node_id, m.sender, r.term, True, *_committed(r))
 
 
@@ -152,7 +170,12 @@ def _learn_commit(r: Raft, m: PreVoteResp | VoteResp) -> None:
     leader to tell it. As raft-rs does; etcd's raft is stuck there.
     """
     log = r.log
-    if r.role is Role.LEADER or m.commit <= log.committed or log.term_at(m.commit) != m.commit_term:
+    if r.role is Role.LEADER or m.commit <= log.committed:
+        return
+    if log.term_at(m.commit) != m.commit_term:
+        # Who asks for pre-votes raises no term, and is in nobody's way.
+        if isinstance(m, VoteResp):
+            _leave_to_better_log(r)
         return
     log.commit_to(m.commit)
     if r.role is not Role.FOLLOWER and membership.has_unapplied_change(r):

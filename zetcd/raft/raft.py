@@ -75,6 +75,7 @@ class Raft:
         "applying",
         "conf",
         "conf_index",
+        "deference",
         "dropped",
         "election_elapsed",
         "election_timeout",
@@ -139,6 +140,8 @@ class Raft:
         self.heartbeat_elapsed: Ticks = 0
         #: Drawn anew at every change of role or term, so that split votes do not repeat (§5.2).
         self.election_timeout: Ticks = self._draw_election_timeout()
+        #: Waited beyond ``election_timeout``, for a member that has the better log; see `election`.
+        self.deference: Ticks = 0
 
         # --- candidate ---
         #: Answers so far, the own one included once it counts.
@@ -155,10 +158,8 @@ class Raft:
         self.applying = Applying()
         if start.applied_index < self.log.snapshot_index:
             # What apply lacks is compacted. (A log that reaches back far enough needs no snapshot.)
-            self.applying.snapshot_to_load = start.snapshot
-            self.conf = start.snapshot.conf_state
-            self.conf_index = start.snapshot.index
-
+            self.applying.snapshot_to_load = snapshot = start.snapshot
+            self.conf, self.conf_index = snapshot.conf_state, snapshot.index
         #: The leader counts on entries up to here that this disk acknowledged and does not have; 0 =
         #: none. Nothing repairs that: whoever sees it must end this member.
         self.lost_index: Index = 0
@@ -205,6 +206,7 @@ class Raft:
             assert term > self.term, "terms never decrease"
             self.term = term
             self.vote = 0
+            self.deference = 0
         self.set_leader(0)
         self.election_elapsed = 0
         self.heartbeat_elapsed = 0
@@ -222,6 +224,7 @@ class Raft:
             self.log.agreed = 0
             if leader:
                 self.fitness.held_back = 0
+                self.deference = 0
                 self.say(f"leader is {leader:x}")
 
     def become_follower(self, term: Term, leader: NodeID) -> None:
@@ -297,6 +300,7 @@ class Raft:
         assert (
             self.options.election_ticks <= self.election_timeout < 2 * self.options.election_ticks
         )
+        assert self.deference == 0 or self.leader == 0, "who has a leader leaves nothing to others"
         self.applying.check()
         assert not set(self.conf.voters) & set(self.conf.learners), "a learner is not a voter"
         if self.role is Role.LEADER:
@@ -330,12 +334,13 @@ def tick(r: Raft) -> None:
             r.heartbeat_elapsed = 0
             heartbeat.broadcast_heartbeat(r)
             election.hand_over_if_unfit(r)
-    elif r.election_elapsed >= r.election_timeout or r.is_alone:
+    elif r.election_elapsed >= r.election_timeout + r.deference or r.is_alone:
         if election.awaits_own_vote(r):
             # Counts on: as long again is what the other disks are given, see `election`.
             return
         # Reset even if not allowed to campaign, so that the next try is a whole timeout away.
         r.election_elapsed = 0
+        r.deference = 0
         if not fitness.holds_back(r) and r.persistence.is_state_durable(r):
             election.campaign_by_timeout(r)
         if r.role is Role.FOLLOWER:
