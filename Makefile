@@ -21,6 +21,9 @@ JSON   ?=
 WORKLOADS ?=
 KEEP   ?=
 PYTEST ?=
+RELEASE := build/release
+# bench and tests of this repository on the compiled zetcd: -P keeps the sources in the current directory out.
+COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(RELEASE):$(CURDIR)
 CODE   := zetcd tests $(if $(wildcard bench/*.py),bench)
 
 .PHONY: help
@@ -34,6 +37,16 @@ run: $(VENV)/.run-stamp ## start a local cluster of three nodes, try it, and say
 .PHONY: test
 test: $(VENV)/.dev-stamp ## run every test, linters and type checks included
 	@exec $(BIN)/python -m pytest $(PYTEST)
+
+.PHONY: wheel
+wheel: $(RELEASE)/.stamp ## build dist/*.whl with the busiest modules compiled: for production, and what `make bench` measures
+
+.PHONY: test-compiled
+test-compiled: $(VENV)/.dev-stamp $(RELEASE)/.stamp ## run those tests on the compiled modules that concern them (part of `make test`)
+	@$(COMPILED) ZETCD_IS_COMPILED=1 exec $(BIN)/python -m pytest -o pythonpath= -m "not interpreted" \
+	  tests/unit/test_compiled.py tests/unit/{actors,apply,gateway,lease,mvcc,raft,runtime,wal,watch} tests/datadriven \
+	  tests/integration/test_single_node.py tests/integration/test_cluster_faults.py tests/integration/grpc_transport \
+	  tests/integration/etcd_api/test_{kv,services,watch}.py $(PYTEST)
 
 .PHONY: clients
 clients: $(VENV)/.dev-stamp ## run clients that others have written: Go, Python, Node.js, Rust, Java (builds some, for minutes)
@@ -66,12 +79,12 @@ robustness: $(VENV)/.dev-stamp ## hurt real clusters and check every promise (RO
 	  $(if $(SEED),--seed $(SEED)) $(if $(MATCH),--match "$(MATCH)") $(if $(JSON),--json) $(if $(KEEP),--keep)
 
 .PHONY: bench
-bench: $(VENV)/.bench-stamp ## measure zetcd beside etcd on this machine, in ten minutes (WORKLOADS="put-100 get-100" ROUNDS=3)
-	@exec $(BIN)/python -m bench short $(WORKLOADS) $(if $(ROUNDS),--rounds $(ROUNDS))
+bench: $(VENV)/.bench-stamp $(RELEASE)/.stamp ## measure zetcd beside etcd on this machine, in ten minutes (WORKLOADS="put-100 get-100" ROUNDS=3)
+	@$(COMPILED) exec $(BIN)/python -m bench short $(WORKLOADS) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: bench-sweep
-bench-sweep: $(VENV)/.bench-stamp ## measure what slow disks cost zetcd and etcd (takes half an hour)
-	@exec $(BIN)/python -m bench sweep
+bench-sweep: $(VENV)/.bench-stamp $(RELEASE)/.stamp ## measure what slow disks cost zetcd and etcd (takes half an hour)
+	@$(COMPILED) exec $(BIN)/python -m bench sweep
 
 .PHONY: lock
 lock: $(VENV)/.dev-stamp ## pin the dependencies anew (needs uv in .venv)
@@ -104,6 +117,26 @@ $(VENV)/.dev-stamp: requirements-dev.lock $(VENV)/.run-stamp
 $(VENV)/.bench-stamp: requirements-bench.lock $(VENV)/.run-stamp
 	@echo "zetcd: installing what its benchmark needs into $(VENV)"
 	$(PIP) install --require-hashes --requirement requirements-bench.lock
+	touch $@
+
+$(RELEASE)/.stamp: $(VENV)/.dev-stamp $(shell find zetcd -name '*.py' -not -name '*_pb2.py')
+	@headers="import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_path('include') + '/Python.h'))"
+	if ! command -v cc >/dev/null || ! $(BIN)/python -c "$$headers"; then
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	    echo "zetcd: installing a C compiler and Python's headers"
+	    apt-get update -qq
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-dev >/dev/null
+	  else
+	    echo "zetcd: a C compiler and Python's headers are needed; as root: apt-get install gcc libc6-dev python3-dev" >&2
+	    exit 1
+	  fi
+	fi
+	echo "zetcd: compiling its busiest modules, which takes one to three minutes"
+	rm -rf $(RELEASE) build/wheel
+	ZETCD_COMPILE=1 $(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	$(BIN)/python -m zipfile -e build/wheel/*.whl $(RELEASE)
+	mkdir -p dist
+	cp build/wheel/*.whl dist/
 	touch $@
 
 $(BIN)/python:

@@ -14,6 +14,7 @@ import zmq
 
 from bench.guard import ROOT
 from bench.peers.build import BuildUnavailable, go_version
+from zetcd.compiled import is_compiled
 
 
 def machine_facts(directory: Path) -> dict[str, str]:
@@ -33,7 +34,7 @@ def machine_facts(directory: Path) -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Return what was measured and with what."""
     return {
-        "zetcd": f"{version('zetcd')} {_revision()}".strip(),
+        "zetcd": f"{version('zetcd')} {_revision()} {'compiled' if is_compiled() else 'interpreted'}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "libzmq": zmq.zmq_version(),
         "etcd": _pinned("bench/peers/etcd/go.mod", "go.etcd.io/etcd/server/v3"),

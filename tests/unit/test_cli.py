@@ -53,7 +53,7 @@ def test_refuses_to_run_without_assertions() -> None:
 def test_version() -> None:
     result = invoke("version")
     assert result.exit_code == 0
-    assert result.output.startswith(f"zetcd {__version__}\n")
+    assert result.output.startswith(f"zetcd {__version__}, ")
     assert "ZeroMQ" in result.output
 
 

@@ -337,8 +337,8 @@ class SocketConnection(asyncio.Protocol, Generic[E]):
 class GrpcServer(SocketServer[Event]):
     """Serves gRPC."""
 
-    transport: Transport
-
     def connect(self, connection: SocketConnection[Event], now: float) -> int | None:
         """Tell the transport of a connection."""
-        return self.transport.connect(now)
+        transport = self.transport
+        assert isinstance(transport, Transport)
+        return transport.connect(now)

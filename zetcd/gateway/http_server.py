@@ -13,8 +13,6 @@ from zetcd.gateway.http import HttpEvent, HttpTransport, Surface
 class HttpServer(SocketServer[HttpEvent]):
     """Serves HTTP/1.1."""
 
-    transport: HttpTransport
-
     async def listen_on(
         self, listener: socket.socket, surface: Surface, context: ssl.SSLContext | None = None
     ) -> None:
@@ -32,8 +30,10 @@ class HttpServer(SocketServer[HttpEvent]):
     def connect(self, connection: SocketConnection[HttpEvent], now: float) -> int | None:
         """Tell the transport of a connection."""
         assert isinstance(connection, _HttpConnection)
+        transport = self.transport
+        assert isinstance(transport, HttpTransport)
         is_secure = connection.socket.get_extra_info("ssl_object") is not None
-        return self.transport.connect(now, connection.surface, is_secure=is_secure)
+        return transport.connect(now, connection.surface, is_secure=is_secure)
 
 
 class _HttpConnection(SocketConnection[HttpEvent]):

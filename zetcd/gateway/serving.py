@@ -76,7 +76,7 @@ class _Slice(NamedTuple):
 
 
 class _Turn:
-    """What the reads of one turn share; answers that take several turns find a fresh view in it."""
+    """What the reads of one turn share, valid until its end; answers that take several find a fresh one."""
 
     __slots__ = ("term", "transaction", "view")
 
@@ -206,7 +206,6 @@ class ReadServer:
                 if pending.is_open:
                     cost += self._start(pending, now)
             self._go_on(now, TURN_COST_MAX - cost)
-            del turn.view, turn.transaction
 
     def _release(self, consistent_index: Index) -> None:
         """Let reads go on whose index the store already has."""
@@ -366,7 +365,6 @@ class ReadServer:
 
     def _leases(self, message: Message) -> _Slices:
         """List the leases; one small record each, so that one step is enough."""
-        del message
         turn = self._turn
         leases = list_leases(turn.transaction)
         header = ResponseHeader(turn.view.state.current_revision, turn.term)

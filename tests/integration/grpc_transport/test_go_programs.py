@@ -31,7 +31,7 @@ def test_grpc_go_finds_nothing_wrong() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert [line for line in lines if not line.startswith("ok ")] == []
         assert len(lines) == CHECKS
-        transport = server.server.transport
+        transport = server.echo.transport
         assert transport.queued_bytes_total == 0
         assert transport.assembling_bytes_total == 0
 

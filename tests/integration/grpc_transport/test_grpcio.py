@@ -155,7 +155,7 @@ def test_streams_of_every_kind(channel: grpc.Channel) -> None:
 
 def test_a_huge_message_in_parts(channel: grpc.Channel, server: EchoThread) -> None:
     assert len(unary(channel, "Huge")(b"100000000", timeout=PATIENCE)) == 100_000_000
-    assert server.server.transport.queued_bytes_total == 0
+    assert server.echo.transport.queued_bytes_total == 0
 
 
 def test_deadlines_end_calls_here_and_there(server: EchoThread, channel: grpc.Channel) -> None:
@@ -172,7 +172,7 @@ def test_deadlines_end_calls_here_and_there(server: EchoThread, channel: grpc.Ch
 
 
 def test_cancelled_calls_are_seen(server: EchoThread, channel: grpc.Channel) -> None:
-    transport, endings = server.server.transport, server.echo.endings
+    transport, endings = server.echo.transport, server.echo.endings
     before, open_before = endings.get("CANCELLED", 0), transport.stream_count
     futures = [unary(channel, "Never").future(b"", timeout=PATIENCE) for _ in range(100)]
     wait_until(lambda: transport.stream_count == open_before + 100)
@@ -188,7 +188,7 @@ def test_a_lost_client_ends_its_calls(server: EchoThread) -> None:
     before = server.echo.endings.get("LOST", 0) + server.echo.endings.get("CANCELLED", 0)
     channel = grpc.insecure_channel(server.target, options=[("grpc.use_local_subchannel_pool", 1)])
     future = unary(channel, "Never").future(b"")
-    wait_until(lambda: server.server.transport.stream_count > 0)
+    wait_until(lambda: server.echo.transport.stream_count > 0)
     unary(channel)(b"", timeout=PATIENCE)
     channel.close()
     wait_until(
@@ -217,7 +217,7 @@ def test_a_slow_reader_holds_up_nobody_and_stays_bounded(
     server: EchoThread, channel: grpc.Channel
 ) -> None:
     """A stream of 400 MB that is read late, and small calls on the same connection meanwhile."""
-    transport = server.server.transport
+    transport = server.echo.transport
     large = server_stream(channel)(b"4000 100000", timeout=PATIENCE * 2)
     assert len(next(large)) == 100_000
     call = unary(channel)
@@ -252,16 +252,14 @@ def test_stopping_lets_calls_end() -> None:
         assert next(stream) == b"one"
         stopping = threading.Thread(target=server.stop, args=(PATIENCE,))
         stopping.start()
-        wait_until(
-            lambda: all(c.is_draining for c in server.server.transport._connections.values())
-        )
+        wait_until(lambda: all(c.is_draining for c in server.echo.transport._connections.values()))
         feed.put(b"two")
         assert next(stream) == b"two"
         feed.put(None)
         assert list(stream) == []
         stopping.join(PATIENCE)
         assert not stopping.is_alive()
-        assert server.server.transport.connection_count == 0
+        assert server.echo.transport.connection_count == 0
 
 
 @pytest.fixture
@@ -296,7 +294,7 @@ def test_tls(certificate: tuple[Path, Path]) -> None:
         assert unary(channel)(request, timeout=PATIENCE) == request
         answers = server_stream(channel)(b"100 50000", timeout=PATIENCE)
         assert sum(map(len, answers)) == 5_000_000
-        (number,) = server.server.transport._connections
+        (number,) = server.echo.transport._connections
         opened = server.server.socket_of(number << 31 | 1)
         assert opened is not None
         assert opened.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
@@ -367,7 +365,7 @@ def test_a_tls_handshake_that_never_ends_is_ended(
         client.settimeout(PATIENCE)
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(65_536) == b""
-        assert server.server.transport.connection_count == 0
+        assert server.echo.transport.connection_count == 0
 
 
 def test_a_client_that_reads_nothing_is_cut() -> None:
@@ -377,9 +375,9 @@ def test_a_client_that_reads_nothing_is_cut() -> None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", server.port))
             client.sendall(greedy_octets())
-            wait_until(lambda: server.server.transport.connection_count == 1)
-            wait_until(lambda: server.server.transport.connection_count == 0)
-        assert server.server.transport.queued_bytes_total == 0
+            wait_until(lambda: server.echo.transport.connection_count == 1)
+            wait_until(lambda: server.echo.transport.connection_count == 0)
+        assert server.echo.transport.queued_bytes_total == 0
 
 
 def greedy_octets() -> bytes:

@@ -334,6 +334,7 @@ def test_a_listen_address_in_use_is_named(node: Node) -> None:
         gateway_actor.build(setting)
 
 
+@pytest.mark.interpreted
 def test_a_defragmentation_that_apply_cannot_be_told_of_is_refused(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_checkpoint_of_another_member_is_adopted(config: Config) -> None:
     backend.close()
 
 
+@pytest.mark.interpreted
 def test_a_death_before_it_is_adopted_leaves_nothing_to_believe(config: Config) -> None:
     class Killed(BaseException):
         """The process dies."""

@@ -188,6 +188,7 @@ def test_publishing_changes_attributes_and_nothing_else(machine: Machine) -> Non
     )
 
 
+@pytest.mark.interpreted
 def test_only_errors_that_all_members_come_to_are_answered(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

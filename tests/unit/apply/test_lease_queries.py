@@ -132,6 +132,7 @@ def test_nonsense_is_refused_and_the_rest_goes_on(queries: LeaseQueries) -> None
     assert {refused.error, answered.error} == {BadFrame.number, 0}
 
 
+@pytest.mark.interpreted
 def test_the_queue_is_bounded(queries: LeaseQueries, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_queries, "QUERIES_MAX", 2)
     for _ in range(3):

@@ -230,6 +230,7 @@ def test_batches_are_limited_in_requests_and_bytes() -> None:
     assert len(stage.proposals()) == 5
 
 
+@pytest.mark.interpreted
 def test_the_queue_is_limited_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "QUEUE_BYTES_MAX", 1000)
     stage = Stage(options_of(batches_inflight_max=1))
@@ -362,10 +363,7 @@ def test_a_full_store_refuses_what_would_grow_it() -> None:
     stage = Stage(options)
     stage.hello()
     put(stage, b"a", bytes(10_000))
-    small = type(options)(
-        **{name: getattr(options, name) for name in options.__slots__ if name != "quota_bytes"},
-        quota_bytes=5_000,
-    )
+    small = replace(options, quota_bytes=5_000)
     full = Stage(small)
     full.backend = stage.backend
     full.gateway.set_backend(stage.backend)
@@ -388,13 +386,7 @@ def test_a_full_store_refuses_what_would_grow_it() -> None:
 
 def almost_full() -> Stage:
     """Return a stage with a quota, whose store has no room for another value."""
-    options = options_of()
-    stage = Stage(
-        type(options)(
-            **{name: getattr(options, name) for name in options.__slots__ if name != "quota_bytes"},
-            quota_bytes=20_000,
-        )
-    )
+    stage = Stage(replace(options_of(), quota_bytes=20_000))
     stage.hello()
     put(stage, b"a", bytes(19_500))
     return stage

@@ -133,6 +133,7 @@ def test_a_chunk_ends_at_its_bytes_but_has_a_key(store: SmallStore) -> None:
         assert len(cursor.next_chunk(view, keys_max=9, bytes_max=1).kvs) == 1
 
 
+@pytest.mark.interpreted
 def test_a_cursor_counts_on_in_steps_beyond_its_limit(
     store: SmallStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_cursor_counts_on_in_steps_beyond_its_limit(
     assert (chunks[-1].count, chunks[-1].more) == (5, True)
 
 
+@pytest.mark.interpreted
 def test_the_next_page_need_not_be_counted_again(
     store: SmallStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -166,6 +166,7 @@ def test_what_an_interrupted_one_has_left_is_removed(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.interpreted
 def test_a_copy_that_cannot_be_written_is_given_up_and_the_store_goes_on(
     store: DefragmentableStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 
+import pytest
+
 import zetcd.watch
 import zetcd.watch.interval
 from tests.unit.watch.stage import Stage, events_of
@@ -11,6 +13,7 @@ from zetcd.messages.node import LeaderInfo, Role
 from zetcd.messages.watch import WatchCreateRequest, WatchCredit
 
 
+@pytest.mark.interpreted
 def test_the_examples_of_the_documentation_are_true() -> None:
     for module in (zetcd.watch, zetcd.watch.interval):
         failures, tests = doctest.testmod(module)

@@ -15,7 +15,9 @@ from typing import Final
 from zetcd.gateway.grpc.codes import ConnectionFault, ErrorCode
 from zetcd.gateway.grpc.huffman import decode_huffman
 
-Field = tuple[bytes, bytes]
+#: Name and value. Not written as a pair: compiled, pairs are copied, and a block of a few octets may name
+#: a large entry of the table thousands of times.
+Field = tuple[bytes, ...]
 
 #: SETTINGS_HEADER_TABLE_SIZE; we leave it at its default.
 TABLE_BYTES_AGREED: Final = 4096
@@ -39,7 +41,7 @@ _STATIC_NAMES: Final = (
 
 def _static_table() -> list[Field]:
     """Return RFC 7541 Appendix A; index 0 is unused there."""
-    table = [(b"", b"")]
+    table: list[Field] = [(b"", b"")]
     for row in _STATIC_NAMES.split(b"|"):
         name, _, value = row.partition(b" ")
         table.append((name, value))
