@@ -45,7 +45,7 @@ from zetcd.messages.node import (
     SnapshotRead,
     StoreReplaced,
 )
-from zetcd.runtime.mailbox import Address, has_input
+from zetcd.runtime.mailbox import Address
 from zetcd.version import API_VERSION
 
 #: The store is opened once apply has made it; asked for this often until then.
@@ -79,7 +79,6 @@ class EtcdGatewayActor(Actor):
         #: Not before apply has said that the store is what it should be.
         self._open_store_at = float("inf")
         self._stop_at = float("inf")
-        self._inbox: zmq.Socket[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._server: GrpcServer
         self._http_server: HttpServer
@@ -94,16 +93,16 @@ class EtcdGatewayActor(Actor):
 
     def run(self, sources: Sequence[Pollable]) -> None:
         """Serve until the actor stops. Exceptions pass through."""
-        (self._inbox,) = [source.inbox for source in sources]
+        (inbox,) = [source.inbox for source in sources]
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve(self._inbox))
+            runner.run(self._serve(inbox))
 
     async def _serve(self, inbox: zmq.Socket[bytes]) -> None:
         loop = self._loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop_failure)
         self._ended = loop.create_future()
         await self._listen(loop)
-        # ZeroMQ's descriptor tells of a change, not of a state: after each turn the state is looked at.
+        # ZeroMQ's descriptor tells of a change, not of a state: each turn looks until there is nothing left.
         descriptor = inbox.getsockopt(zmq.FD)
         assert isinstance(descriptor, int), "FD is a number"
         loop.add_reader(descriptor, self.take_turn)
@@ -177,11 +176,10 @@ class EtcdGatewayActor(Actor):
 
     def _schedule(self) -> None:
         now = self.clock.now()
-        assert self._inbox is not None
         seconds = min(self.wait_seconds(now), self._next_report - now)
         if self.mailbox.has_backlog():
             seconds = min(seconds, _FLUSH_INTERVAL_SECONDS)
-        if seconds <= 0 or has_input(self._inbox):
+        if seconds <= 0 or self.mailbox.has_more:
             if not self._is_turn_due:
                 self._is_turn_due = True
                 self._loop.call_soon(self.take_turn)

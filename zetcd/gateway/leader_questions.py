@@ -99,4 +99,6 @@ class LeaderQuestions:
         """Return when `take` has something to do, infinity = never without input."""
         if self._collecting:
             return 0.0
-        return min((asked.ask_at for asked in self._asked.values()), default=float("inf"))
+        if not self._asked:
+            return float("inf")
+        return min(asked.ask_at for asked in self._asked.values())

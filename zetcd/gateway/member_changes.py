@@ -171,6 +171,8 @@ class MemberChanges:
 
     def wake_at(self) -> float:
         """Return when `take` has something to do, infinity = never without input."""
+        if not self._changes:
+            return float("inf")
         return min(
             (each.ask_at for each in self._changes if not each.request_id), default=float("inf")
         )

@@ -401,7 +401,9 @@ class ReadServer:
             return float("inf")
         if self._ready:
             return 0.0
-        return min((answer.retry_at for answer in self._answers), default=float("inf"))
+        if not self._answers:
+            return float("inf")
+        return min(answer.retry_at for answer in self._answers)
 
 
 def list_leases(transaction: ReadTransaction) -> tuple[LeaseID, ...]:

@@ -59,6 +59,8 @@ class Mailbox(Protocol):
 
     address: Address
     incarnation: int
+    #: `receive` stopped at its limit: there may be more, and nothing will tell.
+    has_more: bool
 
     def send(self, to: Address, message: Message) -> bool:
         """Send in order; False: nothing was sent, because the receiver is unknown or its outbox is full."""
@@ -149,6 +151,7 @@ class ZmqMailbox:
         assert incarnation > 0
         self.address = address
         self.incarnation = incarnation
+        self.has_more = False
         self._decode: Callable[[bytes | memoryview], Message] = decoder.decode
         self._directory = directory
         self._context = context
@@ -244,6 +247,7 @@ class ZmqMailbox:
                 message = self._decode(memoryview(frame)[_ENVELOPE.size :])
                 if type(message) is not Hello:
                     received.append(Received(sender, incarnation, message))
+        self.has_more = len(received) >= limit
         return received
 
     def _is_current(
@@ -283,6 +287,7 @@ class MemoryMailbox:
         self.address = address
         self.incarnation = incarnation
         self._post = post
+        self.has_more = False
         self._known: dict[Address, int] = {}
         self.inbox: deque[tuple[Address, int, int, Message]] = deque()
         post.register(self)
@@ -317,6 +322,7 @@ class MemoryMailbox:
                 received.append(Received(sender, incarnation, Hello()))
             if meant_for == self.incarnation and type(message) is not Hello:
                 received.append(Received(sender, incarnation, message))
+        self.has_more = bool(self.inbox)
         return received
 
     def flush(self) -> None:

@@ -199,7 +199,23 @@ def test_at_most_the_limit_is_received_and_the_rest_stays(node: ZmqNode | Memory
     for number in range(10):
         raft.send(WAL, ReadIndex(number))
     assert ids(receive(wal, 4)) == [0, 1, 2, 3]
+    assert wal.has_more
     assert len(wal.receive(4)) <= 4
+
+
+def test_it_says_whether_it_looked_until_there_was_nothing_left(
+    node: ZmqNode | MemoryNode,
+) -> None:
+    """Nothing tells of messages that were there when it stopped looking."""
+    raft, wal = node.start(RAFT, 1, WAL), node.start(WAL, 2, RAFT)
+    introduce(raft, wal)
+    assert not wal.receive(9)
+    assert not wal.has_more
+    raft.send(WAL, ReadIndex(1))
+    raft.send(WAL, ReadIndex(2))
+    assert ids(receive(wal, 2)) == [1, 2]
+    assert not wal.receive(9)
+    assert not wal.has_more
 
 
 def test_a_new_incarnation_gets_nothing_that_was_meant_for_the_old(

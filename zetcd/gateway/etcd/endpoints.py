@@ -290,7 +290,9 @@ class Endpoints:
 
     def wake_at(self) -> float:
         """Return when `advance` has something to do."""
-        return min((until for until, _ in self._scrapes.values()), default=float("inf"))
+        if not self._scrapes:
+            return float("inf")
+        return min(until for until, _ in self._scrapes.values())
 
     # --- answers to reads -----------------------------------------------------------------------------
 

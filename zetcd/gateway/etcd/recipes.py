@@ -244,7 +244,9 @@ class Recipes:
 
     def wake_at(self) -> float:
         """Return when `advance` has something to do."""
-        return min((self._due_of(run) for run in self._runs.values()), default=float("inf"))
+        if not self._runs:
+            return float("inf")
+        return min(self._due_of(run) for run in self._runs.values())
 
     @staticmethod
     def _due_of(run: _Run) -> float:
