@@ -53,8 +53,15 @@ def execute_range(
     if request.count_only:
         count = view.count(request.key, request.range_end, revision)
         return RangeResponse(header, (), False, count)
+    needs_all = needs_all_keys(request)
+    if not (request.range_end or request.keys_only or needs_all):
+        # By far the most frequent read.
+        kv = view.get(request.key, revision)
+        if kv is None:
+            return RangeResponse(header, (), False, 0)
+        return RangeResponse(header, (kv,), False, 1)
     live = view.live(request.key, request.range_end, revision)
-    if needs_all_keys(request):
+    if needs_all:
         found = list(live)
         count = len(found)
         if _is_cut_before_sorting(request):

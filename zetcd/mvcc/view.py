@@ -86,7 +86,13 @@ class View:
     def get(self, key: bytes, revision: Revision | None = None) -> KeyValue | None:
         """Return ``key`` at ``revision`` (None = current), or None."""
         entry = self.entry(key, revision)
-        return None if entry is None else self.kvs([(key, entry)])[0]
+        if entry is None:
+            return None
+        main, _, create_revision, version, flags = unpack_entry(entry)
+        record = self._record(entry)
+        value = record[HEADER_BYTES + len(key) :]
+        lease = lease_of(record) if flags & HAS_LEASE else 0
+        return KeyValue(key, create_revision, MAIN_MAX - main, version, value, lease)
 
     def live(
         self, key: bytes, range_end: bytes, revision: Revision | None = None

