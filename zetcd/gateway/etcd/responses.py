@@ -47,10 +47,8 @@ from zetcd.messages.lease import (
 from zetcd.scalars import NodeID, Revision, Term
 from zetcd.varint import varint
 
-#: Headers that are kept.
-_HEADERS_MAX: Final = 4096
 #: Tag of field 1, length-delimited: every response's header.
-_HEADER_TAG: Final = 0x0A
+_HEADER_TAG: Final = b"\x0a"
 #: Tag of field 2, length-delimited: the keys of a range's response.
 _KVS_TAG: Final = b"\x12"
 _64_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -160,7 +158,13 @@ class Responses:
         """Make a header's constant part."""
         self._cluster_id = cluster_id
         self._member_id = member_id
-        self._headers: dict[tuple[Revision, Term], bytes] = {}
+        #: What the headers of this member begin with, and the one that was written last.
+        self._ids = pb.ResponseHeader(
+            cluster_id=cluster_id, member_id=member_id
+        ).SerializeToString()
+        self._last_revision: Revision = -1
+        self._last_term: Term = 0
+        self._last_header = b""
         self._encoders: dict[type[Message], Callable[..., bytes]] = {
             PutResponse: self.put,
             RangeResponse: self.range,
@@ -199,15 +203,17 @@ class Responses:
 
     def header(self, header: ResponseHeader) -> bytes:
         """Return the field ``header`` that all responses have as their first."""
-        key = (header.revision, header.raft_term)
-        encoded = self._headers.get(key)
-        if encoded is None:
-            body = self.header_message(header).SerializeToString()
-            encoded = bytes((_HEADER_TAG, len(body))) + body
-            if len(self._headers) >= _HEADERS_MAX:
-                self._headers.clear()
-            self._headers[key] = encoded
-        return encoded
+        revision, term = header.revision, header.raft_term
+        if revision != self._last_revision or term != self._last_term:
+            # By hand: every put has a revision of its own.
+            octets = self._ids
+            if revision:
+                octets += b"\x18" + varint(revision)
+            if term:
+                octets += b"\x20" + varint(term)
+            self._last_revision, self._last_term = revision, term
+            self._last_header = _HEADER_TAG + varint(len(octets)) + octets
+        return self._last_header
 
     def _header_only(self, response: CompactionResponse | LeaseRevokeResponse) -> bytes:
         return self.header(response.header)

@@ -63,3 +63,13 @@ def test_a_range_is_what_protobuf_writes(kvs: list[KeyValue], more: bool, count:
     )
     octets = Responses(1, 2).encode(RangeResponse(HEADER, tuple(kvs), more, count))
     assert octets == message.SerializeToString()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)), max_size=5))
+@example([(0, 0), (0, 1), (1, 1), (1, 0), (1, 0)])
+def test_a_header_is_what_protobuf_writes(headers: list[tuple[int, int]]) -> None:
+    responses = Responses(2**64 - 1, 2)
+    for revision, term in headers:
+        header = ResponseHeader(revision, term)
+        message = pb.PutResponse(header=responses.header_message(header))
+        assert responses.encode(PutResponse(header)) == message.SerializeToString()
