@@ -23,7 +23,8 @@ KEEP   ?=
 PYTEST ?=
 RELEASE := build/release
 # bench and tests of this repository on the compiled zetcd: -P keeps the sources in the current directory out.
-COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(RELEASE):$(CURDIR)
+COMPILED := PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(RELEASE):$(CURDIR)"
+PREFER_COMPILED = $(MAKE) --no-print-directory $(RELEASE)/.stamp || { rm -rf $(RELEASE); echo "zetcd: measuring the sources"; }
 CODE   := zetcd tests $(if $(wildcard bench/*.py),bench)
 
 .PHONY: help
@@ -46,7 +47,7 @@ test-compiled: $(VENV)/.dev-stamp $(RELEASE)/.stamp ## run those tests on the co
 	@$(COMPILED) ZETCD_IS_COMPILED=1 exec $(BIN)/python -m pytest -o pythonpath= -m "not interpreted" \
 	  tests/unit/test_compiled.py tests/unit/{actors,apply,gateway,lease,mvcc,raft,runtime,wal,watch} tests/datadriven \
 	  tests/integration/test_single_node.py tests/integration/test_cluster_faults.py tests/integration/grpc_transport \
-	  tests/integration/etcd_api/test_{kv,services,watch}.py $(PYTEST)
+	  tests/integration/etcd_api/test_{http,kv,metrics,services,watch}.py $(PYTEST)
 
 .PHONY: clients
 clients: $(VENV)/.dev-stamp ## run clients that others have written: Go, Python, Node.js, Rust, Java (builds some, for minutes)
@@ -79,12 +80,14 @@ robustness: $(VENV)/.dev-stamp ## hurt real clusters and check every promise (RO
 	  $(if $(SEED),--seed $(SEED)) $(if $(MATCH),--match "$(MATCH)") $(if $(JSON),--json) $(if $(KEEP),--keep)
 
 .PHONY: bench
-bench: $(VENV)/.bench-stamp $(RELEASE)/.stamp ## measure zetcd beside etcd on this machine, in ten minutes (WORKLOADS="put-100 get-100" ROUNDS=3)
-	@$(COMPILED) exec $(BIN)/python -m bench short $(WORKLOADS) $(if $(ROUNDS),--rounds $(ROUNDS))
+bench: $(VENV)/.bench-stamp ## measure zetcd beside etcd on this machine, in ten minutes (WORKLOADS="put-100 get-100" ROUNDS=3)
+	@$(PREFER_COMPILED)
+	$(COMPILED) exec $(BIN)/python -m bench short $(WORKLOADS) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: bench-sweep
-bench-sweep: $(VENV)/.bench-stamp $(RELEASE)/.stamp ## measure what slow disks cost zetcd and etcd (takes half an hour)
-	@$(COMPILED) exec $(BIN)/python -m bench sweep
+bench-sweep: $(VENV)/.bench-stamp ## measure what slow disks cost zetcd and etcd (takes half an hour)
+	@$(PREFER_COMPILED)
+	$(COMPILED) exec $(BIN)/python -m bench sweep
 
 .PHONY: lock
 lock: $(VENV)/.dev-stamp ## pin the dependencies anew (needs uv in .venv)

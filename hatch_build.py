@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
+import shutil
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -20,9 +20,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 #: Sources of the etcd API, from the root of the repository.
 PROTO_FOLDER: Final = Path("zetcd/gateway/etcd/proto")
+#: Where modules are compiled, from the root of the repository.
+COMPILE_FOLDER: Final = Path("build/compile")
 #: The compiler's option -O: 2 takes twice as long for no gain that could be measured.
 _OPTIMISATION: Final = "1"
-#: Instead of what the interpreter itself was built with: no debug information, and counting may wrap.
+#: Beside those of the user, instead of the interpreter's own: no debug information, and counting may wrap.
 _C_FLAGS: Final = "-fwrapv -g0"
 
 
@@ -37,11 +39,17 @@ class CustomBuildHook(BuildHookInterface[Any]):
         if version == "editable" or os.environ.get("ZETCD_COMPILE", "0") != "1":
             return
         sources = chosen(root, self.config["compile"], self.config["compile-except"])
-        target = Path(tempfile.mkdtemp(prefix="zetcd-compile-"))
+        target = root / COMPILE_FOLDER
+        shutil.rmtree(target, ignore_errors=True)
         for library in compile_modules(root, target, sources):
             build_data["force_include"][str(library)] = str(library.relative_to(target / "lib"))
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove what is in the wheel now: 150 MB of C and objects."""
+        del version, build_data, artifact_path
+        shutil.rmtree(Path(self.root) / COMPILE_FOLDER, ignore_errors=True)
 
 
 def generate(root: Path, target: Path) -> None:
@@ -113,7 +121,7 @@ def compile_modules(root: Path, target: Path, sources: Sequence[str]) -> list[Pa
             separate=[(gateways, "zetcd_gateways"), (others, "zetcd_others")],
             target_dir=str(target / "c"),
         )
-        os.environ.setdefault("CFLAGS", _C_FLAGS)
+        os.environ["CFLAGS"] = f"{os.environ.get('CFLAGS', '')} {_C_FLAGS}".strip()
         command = build_ext(Distribution({"name": "zetcd", "ext_modules": extensions}))
         command.build_lib, command.build_temp = str(target / "lib"), str(target / "temp")
         command.parallel = True

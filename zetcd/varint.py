@@ -11,6 +11,7 @@ _MORE: Final = tuple([bytes((bits | 0x80,)) for bits in range(0x80)])
 
 def varint(value: int) -> bytes:
     """Return a number that is not negative as protobuf writes it."""
+    assert value >= 0
     if value < 0x80:
         return _LAST[value]
     octets = _MORE[value & 0x7F]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ TIMEOUT_SECONDS = 900
 @pytest.mark.slow
 @pytest.mark.timeout(TIMEOUT_SECONDS)
 def test_the_tests_of_what_is_compiled_pass_on_the_compiled_wheel(tmp_path: Path) -> None:
-    if shutil.which("cc") is None and os.getuid() != 0:
-        pytest.skip("there is no C compiler, and only root can install one")
+    has_headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+    can_install = os.getuid() == 0 and shutil.which("apt-get") is not None
+    if not can_install and not (has_headers and shutil.which("cc")):
+        pytest.skip("there is no C compiler, or no headers of Python, and none can be installed")
     options = f"PYTEST=-q -p no:cacheprovider --basetemp={tmp_path / 'inner'}"
     done = subprocess.run(
         ["make", "test-compiled", options],

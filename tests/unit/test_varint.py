@@ -24,6 +24,11 @@ def test_known_numbers(value: int, octets: bytes) -> None:
     assert varint(value) == octets
 
 
+def test_a_negative_number_is_refused() -> None:
+    with pytest.raises(AssertionError):
+        varint(-1)
+
+
 @given(st.integers(1, 2**64 - 1))
 def test_any_number_is_written_as_by_protobuf(value: int) -> None:
     # Field 1 of AlarmMember is a uint64; a message leaves zero out.

@@ -205,16 +205,18 @@ class SocketServer(Generic[E]):
         self._write()
         if self.transport.has_events or self.transport.has_output:
             self.wake()
+        self._set_timer()
 
     def _turn(self) -> None:
         transport = self.transport
         events = transport.take_events()
-        if events:
-            # Still due, so that nobody asks for another turn: this one writes all answers.
-            self._application.handle(events, self._loop.time())
-        self._is_turn_due = False
+        try:
+            if events:
+                # Still due, so that nobody asks for another turn: this one writes all answers.
+                self._application.handle(events, self._loop.time())
+        finally:
+            self._is_turn_due = False
         self.flush()
-        self._set_timer()
 
     def _write(self) -> None:
         for number, octets, is_last in self.transport.take_output():

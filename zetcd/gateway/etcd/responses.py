@@ -162,7 +162,7 @@ class Responses:
         self._ids = pb.ResponseHeader(
             cluster_id=cluster_id, member_id=member_id
         ).SerializeToString()
-        self._last_revision: Revision = -1
+        self._last_revision: Revision = 0
         self._last_term: Term = 0
         self._last_header = b""
         self._encoders: dict[type[Message], Callable[..., bytes]] = {
@@ -204,7 +204,7 @@ class Responses:
     def header(self, header: ResponseHeader) -> bytes:
         """Return the field ``header`` that all responses have as their first."""
         revision, term = header.revision, header.raft_term
-        if revision != self._last_revision or term != self._last_term:
+        if revision != self._last_revision or term != self._last_term or not self._last_header:
             # By hand: every put has a revision of its own.
             octets = self._ids
             if revision:

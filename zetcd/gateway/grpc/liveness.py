@@ -23,6 +23,8 @@ _KEEPALIVE_PING: Final = b"keepaliv"
 _FAREWELL_PING: Final = b"farewell"
 #: Longest that the answer to a PING waits for other output: far below any time-out of keep-alives.
 ACK_HOLD_SECONDS: Final = 0.05
+#: Answers that wait at most; a client has one or two PINGs on their way.
+_ACKS_MAX: Final = 8
 #: How long the answer to the farewell's PING may take before new calls are ignored anyway.
 _FAREWELL_SECONDS: Final = 1.0
 
@@ -36,11 +38,13 @@ def receive_ping(connection: Connection, opaque: bytes, *, is_ack: bool) -> None
         return
     _judge_ping(connection)
     ack = pack_ping(opaque, is_ack=True)
+    if len(connection.acks) >= _ACKS_MAX:
+        connection.put(ack)
+        return
     if not connection.acks:
         connection.acks_since = connection.now
         connection.shared.holding[connection.number] = connection
     connection.acks.append(ack)
-    connection.output_bytes += len(ack)
 
 
 def release_due_acks(shared: Shared, now: float) -> None:

@@ -328,8 +328,9 @@ def _take_queued(stream: Stream, size: int) -> bytes:
 
 
 def release_acks(connection: Connection) -> None:
-    """Let the answers to PINGs leave with the next output, before everything else."""
-    connection.output[:0] = connection.acks
+    """Let the answers to PINGs leave with the next output."""
+    for ack in connection.acks:
+        connection.put(ack)
     connection.acks.clear()
     del connection.shared.holding[connection.number]
 
@@ -415,7 +416,10 @@ def close_connection(connection: Connection, code: ErrorCode, reason: str) -> No
     """Say GOAWAY and end everything on the connection; what is in `output` is still written."""
     if connection.is_closed:
         return
+    if connection.acks:
+        release_acks(connection)
     if connection.is_http2:
+        # Nothing comes after it.
         connection.put(pack_goaway(connection.last_stream_id, code, reason))
     end_connection(connection, reason)
 

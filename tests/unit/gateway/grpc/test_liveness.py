@@ -11,8 +11,11 @@ from zetcd.gateway.grpc.frames import (
     HEADERS,
     PING,
     PREFACE,
+    SETTINGS,
     SETTINGS_INITIAL_WINDOW_SIZE,
+    WINDOW_UPDATE,
     pack_frame,
+    pack_settings,
 )
 from zetcd.gateway.grpc.liveness import ACK_HOLD_SECONDS
 
@@ -50,7 +53,7 @@ def test_the_answer_to_a_ping_leaves_with_the_answer_to_the_call() -> None:
     peer.transport.answer(peer.events()[0].token, b"x")
     (output,) = peer.transport.take_output()
     kinds = [frame.kind for frame in parse(output.octets)]
-    assert kinds == [PING, HEADERS, DATA, HEADERS]
+    assert kinds == [HEADERS, DATA, HEADERS, PING]
 
 
 def test_the_answer_to_a_ping_waits_for_a_slow_call_only_a_moment() -> None:
@@ -71,12 +74,27 @@ def test_a_connection_that_is_lost_with_a_ping_unanswered_leaves_nothing() -> No
     assert peer.transport.next_timer() is None
 
 
-def test_a_ping_is_answered_before_the_goodbye() -> None:
+def test_pings_are_answered_before_the_goodbye() -> None:
     peer = Peer()
     peer.send(CLIENT_PING, call(1))
     peer.transport.disconnect(peer.number, "enough")
-    assert peer.take()[0].kind == PING
+    assert [frame.kind for frame in peer.take()] == [PING, GOAWAY]
     assert peer.goaway() == (1, ErrorCode.NO_ERROR, "enough")
+
+
+def test_settings_are_what_the_server_says_first() -> None:
+    """RFC 9113 §3.4, also when a PING has come before the server said anything."""
+    peer = Peer(is_started=False)
+    peer.send(PREFACE, pack_settings({}), CLIENT_PING)
+    assert [frame.kind for frame in peer.take()] == [SETTINGS, WINDOW_UPDATE, SETTINGS, PING]
+
+
+def test_only_some_answers_to_pings_wait() -> None:
+    peer = Peer(TransportOptions(ping_strikes_max=1000))
+    peer.send(call(1), CLIENT_PING * 8)
+    assert not peer.take()
+    peer.send(CLIENT_PING)
+    assert [frame.kind for frame in peer.take()] == [PING] * 9
 
 
 def test_pings_every_five_seconds_are_welcome_during_a_call() -> None:
