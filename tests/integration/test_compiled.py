@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 import subprocess
@@ -28,6 +29,8 @@ def test_the_tests_of_what_is_compiled_pass_on_the_compiled_wheel(tmp_path: Path
     can_install = os.getuid() == 0 and shutil.which("apt-get") is not None
     if not (can_compile() or can_install):
         pytest.skip("there is no C compiler, or no headers of Python, and none can be installed")
+    # It takes longer than what else would be taken for a hang.
+    faulthandler.cancel_dump_traceback_later()
     options = f"PYTEST=-q -p no:cacheprovider --basetemp={tmp_path / 'inner'}"
     done = subprocess.run(
         ["make", "test-compiled", options],
