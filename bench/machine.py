@@ -14,7 +14,7 @@ import zmq
 
 from bench.guard import ROOT
 from bench.peers.build import BuildUnavailable, go_version
-from zetcd.compiled import is_compiled
+from zetcd.compiled import kind_of_modules
 
 
 def machine_facts(directory: Path) -> dict[str, str]:
@@ -34,7 +34,7 @@ def machine_facts(directory: Path) -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Return what was measured and with what."""
     return {
-        "zetcd": f"{version('zetcd')} {_revision()} {'compiled' if is_compiled() else 'interpreted'}",
+        "zetcd": f"{version('zetcd')} {_revision()} {kind_of_modules()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "libzmq": zmq.zmq_version(),
         "etcd": _pinned("bench/peers/etcd/go.mod", "go.etcd.io/etcd/server/v3"),

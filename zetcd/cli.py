@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 import click
 
 from zetcd import __version__
-from zetcd.compiled import is_compiled
+from zetcd.compiled import kind_of_modules
 from zetcd.errors import ConfigError, ExitCode, require_asserts
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def version() -> None:
     """Print versions and exit."""
     import zmq  # noqa: PLC0415
 
-    click.echo(f"zetcd {__version__}, {'compiled' if is_compiled() else 'interpreted'}")
+    click.echo(f"zetcd {__version__}, {kind_of_modules()}")
     click.echo(f"Python {sys.version.split()[0]}  ZeroMQ {zmq.zmq_version()}")
 
 

@@ -11,3 +11,8 @@ def is_compiled() -> bool:
     assert found is not None
     assert found.origin is not None
     return not found.origin.endswith(".py")
+
+
+def kind_of_modules() -> str:
+    """Return what the busiest modules are, for people."""
+    return "compiled" if is_compiled() else "interpreted"

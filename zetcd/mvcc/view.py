@@ -88,11 +88,7 @@ class View:
         entry = self.entry(key, revision)
         if entry is None:
             return None
-        main, _, create_revision, version, flags = unpack_entry(entry)
-        record = self._record(entry)
-        value = record[HEADER_BYTES + len(key) :]
-        lease = lease_of(record) if flags & HAS_LEASE else 0
-        return KeyValue(key, create_revision, MAIN_MAX - main, version, value, lease)
+        return _key_value(key, unpack_entry(entry), self._record(entry))
 
     def live(
         self, key: bytes, range_end: bytes, revision: Revision | None = None
@@ -160,14 +156,7 @@ class View:
         )
         return tuple(
             [
-                KeyValue(
-                    key,
-                    head[2],
-                    MAIN_MAX - head[0],
-                    head[3],
-                    record[HEADER_BYTES + len(key) :],
-                    lease_of(record) if head[4] & HAS_LEASE else 0,
-                )
+                _key_value(key, head, record)
                 for (key, _), head, record in zip(found, heads, records, strict=True)
             ]
         )
@@ -215,6 +204,14 @@ class View:
             else:
                 group.append((key_of(self._record(item[1])), item[1]))
         yield from sorted(group)
+
+
+def _key_value(key: bytes, head: tuple[int, ...], record: bytes) -> KeyValue:
+    """Return a key as its index entry and its record have it."""
+    main, _, create_revision, version, flags = head
+    lease = lease_of(record) if flags & HAS_LEASE else 0
+    value = record[HEADER_BYTES + len(key) :]
+    return KeyValue(key, create_revision, MAIN_MAX - main, version, value, lease)
 
 
 def _not_deleted(newest: Iterator[Found]) -> Iterator[Found]:
