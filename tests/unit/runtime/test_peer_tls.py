@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -36,23 +38,24 @@ def free_port() -> int:
 class Member:
     """One member: a relay in a thread, and the sockets that raft and snapshot would have."""
 
-    def __init__(
-        self, directory: Path, security: str, context: zmq.Context[zmq.Socket[bytes]]
-    ) -> None:
-        directory.mkdir(mode=0o700)
+    def __init__(self, security: str, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        # The path of a Unix socket has 107 characters at most, and a temporary directory of tests may have them all.
+        self._directory = tempfile.mkdtemp(dir="/tmp")
         self.url = f"https://127.0.0.1:{free_port()}"
         config = parse_config(f'listen-peer-urls = "{self.url}"\n{security}')
         self._stack = ExitStack()
         prepared = self._stack.enter_context(with_tunnel(config))
-        self.config: Config = replace(prepared, runtime_dir=str(directory))
+        self.config: Config = replace(prepared, runtime_dir=self._directory)
         self.routes = PeerRoutes.of(self.config)
         self.relay = PeerRelay(self.config)
         self._loop = uvloop.new_event_loop()
         self._serving: asyncio.Task[None]
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
         self.raft = self._socket(context, zmq.PULL, Channel.RAFT)
         self.snapshot = self._socket(context, zmq.ROUTER, Channel.SNAPSHOT)
+        self._is_listening = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        assert self._is_listening.wait(_MS / 1000)
 
     def _socket(
         self, context: zmq.Context[zmq.Socket[bytes]], kind: int, channel: Channel
@@ -66,6 +69,7 @@ class Member:
     def _serve(self) -> None:
         async def serve() -> None:
             self._serving = asyncio.ensure_future(self.relay.serve())
+            self._loop.call_soon(self._is_listening.set)
             await asyncio.wait((self._serving,))
             await self.relay.close()
 
@@ -76,6 +80,7 @@ class Member:
         self._loop.call_soon_threadsafe(self._serving.cancel)
         self._thread.join()
         self._stack.close()
+        shutil.rmtree(self._directory)
 
 
 @pytest.fixture(name="members")
@@ -83,7 +88,7 @@ def make_members(tmp_path: Path) -> Iterator[tuple[Member, Member]]:
     authority = Authority(tmp_path / "authority")
     security = peer_security(authority, member_certificate(authority))
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    members = [Member(tmp_path / name, security, context) for name in "ab"]
+    members = [Member(security, context) for _ in range(2)]
     yield members[0], members[1]
     for member in members:
         member.close()
@@ -147,8 +152,8 @@ def test_a_certificate_for_clients_is_asked_where_it_comes_from_and_whether_it_i
     )
     asked = tuple(line.format(crl=crl) for line in lines)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    here = Member(tmp_path / "a", peer_security(authority, server, *asking), context)
-    there = Member(tmp_path / "b", peer_security(authority, server, *asked), context)
+    here = Member(peer_security(authority, server, *asking), context)
+    there = Member(peer_security(authority, server, *asked), context)
     try:
         with pushing(here, there, context) as push:
             push.send(b"a")
