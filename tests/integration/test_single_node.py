@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -142,6 +143,16 @@ def _has_figures(node: Node) -> bool:
 
 
 # --- what it serves ---------------------------------------------------------------------------------
+
+
+def test_consensus_and_the_log_are_woken_up_before_what_serves_clients(running: Node) -> None:
+    actors = running.actors()
+    policies = {name: os.sched_getscheduler(pid) for name, pid in actors.items()}
+    assert (policies["raft-0"], policies["wal-0"]) == (os.SCHED_OTHER, os.SCHED_OTHER)
+    for name in ("apply-0", "watch-0", "snapshot-0", "gateway-0", "etcd-gateway-0"):
+        threads = [int(each.name) for each in Path(f"/proc/{actors[name]}/task").iterdir()]
+        assert len(threads) > 1, "ZeroMQ has threads of its own"
+        assert {os.sched_getscheduler(each) for each in threads} == {os.SCHED_BATCH}
 
 
 def test_the_api_end_to_end(running: Node) -> None:

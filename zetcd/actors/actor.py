@@ -78,6 +78,11 @@ class Actor:
     def turn(self) -> None:
         """Do one turn: drain the inbox, decide, do the effects, report."""
         now = self.clock.now()
+        self.drain_inbox(now)
+        self.act(now)
+
+    def drain_inbox(self, now: float) -> None:
+        """Step the core with what the neighbours have sent."""
         for sender, _, message in self.mailbox.receive(self.messages_per_turn_max):
             if type(message) is Hello:
                 if sender == SUPERVISOR:
@@ -87,6 +92,9 @@ class Actor:
                 self.shut_down(message, now)
             else:
                 self.handle(sender, message, now)
+
+    def act(self, now: float) -> None:
+        """Decide, do the effects, report: a turn after whatever came in."""
         self.advance(now)
         self.mailbox.flush()
         if now >= self._next_report:

@@ -23,6 +23,7 @@ from zetcd.messages.codec import UnionDecoder
 from zetcd.messages.node import ActorRole
 from zetcd.runtime.clock import Clock, SystemClock
 from zetcd.runtime.mailbox import Address, Mailbox, ZmqMailbox
+from zetcd.runtime.process import let_others_go_first
 
 #: Module of each role; each has INBOX (a `UnionDecoder`), ``neighbours(config)`` and ``build(setting)``.
 MODULES: Final = {
@@ -35,6 +36,18 @@ MODULES: Final = {
     ActorRole.ETCD_GATEWAY: "zetcd.actors.etcd_gateway_actor",
     ActorRole.PEER_TLS: "zetcd.actors.peer_tls_actor",
 }
+
+#: Who never takes the processor from whoever runs. Consensus and the log may: a heartbeat does not wait for a client.
+#: On busy cores these are woken up later and find more to do at once (docs/decisions/0091-consensus-runs-first.md).
+_LATER: Final = frozenset(
+    {
+        ActorRole.APPLY,
+        ActorRole.WATCH,
+        ActorRole.SNAPSHOT,
+        ActorRole.GATEWAY,
+        ActorRole.ETCD_GATEWAY,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,9 @@ def run_actor(config: Config, address: Address, incarnation: int) -> int:
     # Ctrl-C reaches the whole process group; stopping in order is the supervisor's matter.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if address.role in _LATER:
+        # Before ZeroMQ starts its threads, which do the same.
+        let_others_go_first()
     telemetry.configure(config, actor=str(address))
     log: structlog.stdlib.BoundLogger = structlog.get_logger()
     context = zmq.Context(io_threads=1)

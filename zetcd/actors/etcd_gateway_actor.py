@@ -153,12 +153,17 @@ class EtcdGatewayActor(Actor):
             self._flush()
             self._wake_in(min(wake_at, self._next_report) - now)
         else:
-            self.take_turn()
+            # Asking the inbox costs two system calls, and its descriptor tells of what has come.
+            self.act(now)
+            self._end_turn()
 
     def take_turn(self) -> None:
         """Do a turn, then see to it that the next one comes in time."""
         self._is_turn_due = False
         self.turn()
+        self._end_turn()
+
+    def _end_turn(self) -> None:
         if not self.is_running:
             if not self._ended.done():
                 self._ended.set_result(None)

@@ -61,6 +61,16 @@ def _overwrite_arguments(text: bytes) -> None:
         ctypes.memmove(start, text[: end - start - 1].ljust(end - start, b"\0"), end - start)
 
 
+def let_others_go_first() -> None:
+    """Have the kernel wake this process up without interrupting whoever runs (SCHED_BATCH, sched(7)).
+
+    Threads started afterwards inherit it. A policy that somebody has chosen for this process is left alone.
+    """
+    with contextlib.suppress(OSError):
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def raise_descriptor_limit() -> int:
     """Let this process and its children open as many files and connections as the hard limit says.
 
