@@ -6,6 +6,8 @@ import errno
 import os
 import signal
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -136,16 +138,23 @@ def test_a_used_up_counter_is_refused(tmp_path: Path) -> None:
     data.close()
 
 
-def test_only_sockets_are_cleared(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
+@pytest.fixture(name="short_path")
+def make_short_path() -> Iterator[Path]:
+    # Sockets have short paths; directories of tests may be too deep for them.
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        yield Path(directory)
+
+
+def test_only_sockets_are_cleared(short_path: Path) -> None:
+    (short_path / "file").touch()
     with socket.socket(socket.AF_UNIX) as stale:
-        stale.bind(str(tmp_path / "raft-0"))
-    clear_sockets(tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+        stale.bind(str(short_path / "raft-0"))
+    clear_sockets(short_path)
+    assert [each.name for each in short_path.iterdir()] == ["file"]
 
 
-def test_a_runtime_directory_is_removed_unless_something_else_is_in_it(tmp_path: Path) -> None:
-    path = tmp_path / "run"
+def test_a_runtime_directory_is_removed_unless_something_else_is_in_it(short_path: Path) -> None:
+    path = short_path / "run"
     path.mkdir()
     (path / "file").touch()
     with socket.socket(socket.AF_UNIX) as stale:

@@ -86,9 +86,9 @@ def unary_methods(
     read = _reader
     tables = {
         "KV": {
-            "Range": Unary(read(pb.RangeRequest, requests.range_request), ranges),
+            "Range": Unary(requests.read_range, ranges),
             "RangeStream": Unary(read(pb.RangeRequest, _streamable_range), range_streams),
-            "Put": Unary(read(pb.PutRequest, requests.put_request), put),
+            "Put": Unary(requests.read_put, put),
             "DeleteRange": Unary(read(pb.DeleteRangeRequest, requests.delete_range_request), usual),
             "Txn": Unary(read(pb.TxnRequest, requests.txn_request), usual),
             "Compact": Unary(read(pb.CompactionRequest, requests.compaction_request), usual),
