@@ -289,7 +289,7 @@ class Cluster:
     def _end(self) -> None:
         self.kill_all()
         for node in self.nodes:
-            # It is outside of the test's own directory if that is too deep for sockets. A test may have broken the file.
+            # It is outside of the test's own directory if that is too deep for sockets; a test may break the file.
             with contextlib.suppress(ZetcdError, OSError):
                 remove_runtime_dir(Path(node.config.runtime_dir))
 
