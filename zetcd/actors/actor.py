@@ -78,10 +78,10 @@ class Actor:
     def turn(self) -> None:
         """Do one turn: drain the inbox, decide, do the effects, report."""
         now = self.clock.now()
-        self.drain_inbox(now)
+        self.receive(now)
         self.act(now)
 
-    def drain_inbox(self, now: float) -> None:
+    def receive(self, now: float) -> None:
         """Step the core with what the neighbours have sent."""
         for sender, _, message in self.mailbox.receive(self.messages_per_turn_max):
             if type(message) is Hello:
