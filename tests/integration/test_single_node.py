@@ -145,6 +145,9 @@ def _has_figures(node: Node) -> bool:
 # --- what it serves ---------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(
+    os.sched_getscheduler(0) != os.SCHED_OTHER, reason="these tests run under a policy of their own"
+)
 def test_consensus_and_the_log_are_woken_up_before_what_serves_clients(running: Node) -> None:
     actors = running.actors()
     policies = {name: os.sched_getscheduler(pid) for name, pid in actors.items()}
