@@ -5,13 +5,13 @@ from __future__ import annotations
 import faulthandler
 import os
 import shutil
-import signal
-import subprocess
 import sysconfig
 import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests.bounded import run_bounded
 
 ROOT = Path(__file__).parents[2]
 #: Two minutes to compile on two slow cores, two for the tests, and twice that for bad days.
@@ -36,26 +36,8 @@ def test_the_tests_of_what_is_compiled_pass_on_the_compiled_wheel() -> None:
     # Not within this test's own directory: paths of Unix sockets are short.
     with tempfile.TemporaryDirectory(prefix="zetcd-") as directory:
         options = f"PYTEST=-q -p no:cacheprovider --basetemp={directory}/inner"
-        code, said = run_alone(["make", "test-compiled", options])
-    if code and not can_compile():
+        code, said = run_bounded(["make", "test-compiled", options], ROOT, TIMEOUT_SECONDS)
+    if code != 0 and not can_compile():
         pytest.skip(f"a C compiler cannot be had here: {said[-300:]}")
     assert code == 0, said[-10_000:]
     assert " passed" in said
-
-
-def run_alone(command: list[str]) -> tuple[int, str]:
-    """Run a command; one that takes too long ends with all that it has started."""
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            said, _ = process.communicate()
-    return process.returncode, said

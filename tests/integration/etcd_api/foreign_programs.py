@@ -7,10 +7,7 @@ for a registry without end: what takes too long to come, or does not come, is a 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from bench.peers.build import PROGRAMS_DIR, ROOT, locked
+from tests.bounded import run_bounded
 
 
 class _Limits(NamedTuple):
@@ -145,20 +143,5 @@ def _execute(
 def _run(
     command: list[str], directory: Path, seconds: float, environment: Mapping[str, str]
 ) -> tuple[int | None, str]:
-    """Return the exit code and what was printed; None: it took too long and was killed."""
-    process = subprocess.Popen(
-        ["nice", "-n", "10", *command],
-        cwd=directory,
-        env=os.environ | environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        said, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        return None, process.communicate()[0]
-    return process.returncode, said
+    """See `run_bounded`; at a low priority."""
+    return run_bounded(["nice", "-n", "10", *command], directory, seconds, environment)
