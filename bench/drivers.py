@@ -41,6 +41,11 @@ def run_go(spec: Spec, seconds_max: float = 0.0) -> Report:
     return _run([str(build_program("loadgen")), "run"], spec, seconds_max)
 
 
+def load_keys(spec: Spec) -> None:
+    """Load the keys that a workload reads, so that its own run need not."""
+    run_go({**spec, "kind": "preload", "clients": 16, "connections": 3, "rate": 0.0})
+
+
 def run_native(spec: Spec, seconds_max: float = 0.0) -> Report:
     """Run the client that speaks zetcd's own protocol."""
     return _run([sys.executable, "-m", "bench.native_driver"], spec, seconds_max)

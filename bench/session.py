@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench.accounting import Account
-from bench.drivers import DriverFailed, run_go, run_native
+from bench.drivers import DriverFailed, load_keys, run_go, run_native
 from bench.guard import RUNS_DIR, Directory
 from bench.machine import machine_facts, versions
 from bench.peers.build import BuildFailed, BuildUnavailable, build_program
@@ -156,7 +156,7 @@ def _load_keys(cluster: Cluster, workload: Workload, loaded: set[tuple[int, int]
     spec = workload.spec(cluster.endpoints, seconds=0.0, warmup=0.0)
     what = (_preload(workload), int(spec["value_bytes"]))
     if what[0] and what not in loaded:
-        run_go({**spec, "kind": "preload", "clients": 16, "connections": 3, "rate": 0.0})
+        load_keys(spec)
         loaded.add(what)
 
 

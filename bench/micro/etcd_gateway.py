@@ -20,11 +20,11 @@ from pathlib import Path
 
 import uvloop
 
-from bench.drivers import run_go
+from bench.drivers import load_keys, run_go
 from bench.micro.gateway_put import options
 from bench.workloads import chosen
 from zetcd.apply import Applier, ApplierOptions, Identity, initialise
-from zetcd.compiled import is_compiled
+from zetcd.compiled import kind_of_modules
 from zetcd.gateway.etcd import EtcdGateway
 from zetcd.gateway.grpc_server import GrpcServer
 from zetcd.gateway.http import HttpEvent
@@ -96,8 +96,7 @@ async def measure(member: Member1, names: Sequence[str], seconds: float) -> None
     for workload in chosen(list(names)):
         spec = workload.spec([endpoint], seconds=seconds, warmup=0.0)
         if spec.get("preload"):
-            preload = {**spec, "kind": "preload", "clients": 16, "connections": 3}
-            await asyncio.to_thread(run_go, preload)
+            await asyncio.to_thread(load_keys, spec)
             spec["is_loaded"] = True
         turns, calls, elsewhere = member.turns, member.calls, member.elsewhere_seconds
         before = time.process_time()
@@ -117,7 +116,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=WORKLOADS, metavar="WORKLOAD")
     parser.add_argument("--seconds", type=float, default=3.0)
     arguments = parser.parse_args()
-    print("compiled" if is_compiled() else "interpreted")
+    print(kind_of_modules())
     # As the gateway does, but for the client, which is a child of this process.
     os.sched_setscheduler(0, os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, os.sched_param(0))
     with tempfile.TemporaryDirectory() as directory:

@@ -160,8 +160,6 @@ class ZmqMailbox:
         self._inbox.setsockopt(zmq.LINGER, 0)
         self._inbox.bind(socket_path(directory, address))
         self._neighbours: dict[Address, _Neighbour] = {}
-        #: Messages in all outboxes: every turn asks whether there are any.
-        self._waiting_count = 0
         for neighbour in neighbours:
             self._neighbours[neighbour] = _Neighbour(self._connect(neighbour))
             self._greet(neighbour)
@@ -210,12 +208,9 @@ class ZmqMailbox:
             else:
                 return
         neighbour.outbox.append(frame)
-        self._waiting_count += 1
 
     def flush(self) -> None:
         """Try again to send what the pipes did not take."""
-        if not self._waiting_count:
-            return
         for neighbour in self._neighbours.values():
             while neighbour.outbox:
                 try:
@@ -223,7 +218,6 @@ class ZmqMailbox:
                 except zmq.Again:
                     break
                 neighbour.outbox.popleft()
-                self._waiting_count -= 1
 
     def backlog(self, to: Address) -> int:
         """Return how many messages wait for ``to`` because its pipe is full."""
@@ -231,7 +225,7 @@ class ZmqMailbox:
 
     def has_backlog(self) -> bool:
         """Whether any message waits because a pipe is full: `flush` it soon."""
-        return self._waiting_count != 0
+        return any(neighbour.outbox for neighbour in self._neighbours.values())
 
     def incarnation_of(self, neighbour: Address) -> int:
         """Return an actor's incarnation; 0 if it has not said `Hello` or is no neighbour.
@@ -271,7 +265,6 @@ class ZmqMailbox:
             neighbour.envelope = self._envelope(incarnation)
             # Whatever still waits was meant for the previous incarnation. So was the connection: until
             # libzmq has noticed that it is dead, it would swallow what is sent next.
-            self._waiting_count -= len(neighbour.outbox)
             neighbour.outbox.clear()
             neighbour.socket.close(0)
             neighbour.socket = self._connect(sender)

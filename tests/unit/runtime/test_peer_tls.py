@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import tempfile
 import threading
@@ -40,12 +39,12 @@ class Member:
 
     def __init__(self, security: str, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         # The path of a Unix socket has 107 characters at most, and a temporary directory of tests may have them all.
-        self._directory = tempfile.mkdtemp(dir="/tmp")
+        self._stack = ExitStack()
+        directory = self._stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
         self.url = f"https://127.0.0.1:{free_port()}"
         config = parse_config(f'listen-peer-urls = "{self.url}"\n{security}')
-        self._stack = ExitStack()
         prepared = self._stack.enter_context(with_tunnel(config))
-        self.config: Config = replace(prepared, runtime_dir=self._directory)
+        self.config: Config = replace(prepared, runtime_dir=directory)
         self.routes = PeerRoutes.of(self.config)
         self.relay = PeerRelay(self.config)
         self._loop = uvloop.new_event_loop()
@@ -80,7 +79,6 @@ class Member:
         self._loop.call_soon_threadsafe(self._serving.cancel)
         self._thread.join()
         self._stack.close()
-        shutil.rmtree(self._directory)
 
 
 @pytest.fixture(name="members")

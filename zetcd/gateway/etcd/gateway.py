@@ -186,6 +186,7 @@ class EtcdGateway:
     def _handlers_of_calls(self) -> dict[type[HttpEvent], Callable[[HttpEvent], None]]:
         """Return who takes which event of the connections."""
         return {
+            Call: lambda event: self._on_call(cast(Call, event)),
             Opened: lambda event: self._on_opened(cast(Opened, event)),
             StreamMessage: lambda event: self._on_message(cast(StreamMessage, event)),
             HalfClosed: lambda event: self._keep_alives.half_closed(event.token),
@@ -223,10 +224,7 @@ class EtcdGateway:
         self._now = now
         handlers = self._handlers
         for event in events:
-            if type(event) is Call:
-                self._on_call(event)
-            else:
-                handlers[type(event)](event)
+            handlers[type(event)](event)
 
     def _on_call(self, call: Call) -> None:
         """Begin a call whose client has said everything."""

@@ -76,7 +76,7 @@ def _member(members: dict[int, E], field: str, value: int) -> E:
 
 
 def read_range(octets: bytes) -> RangeRequest:
-    """Return the range of a call; most have nothing but a key, and are read by hand in a tenth of the time.
+    """Return the range of a call; most have nothing but a key, and are read by hand in a fifth of the time.
 
     Raises:
         DecodeError: it is no protobuf.
