@@ -61,9 +61,15 @@ def free_ports(count: int) -> list[int]:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Say whether a process has ended, be it that nobody has collected its exit code yet."""
+    """Say whether a process has ended, be it that nobody has collected its exit code yet.
+
+    Of a process with threads the first may have ended, which is all that its state says, while
+    others do not yet know of it: until the last one has, its files, locks and sockets are open.
+    """
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        if not process.is_running():
+            return True
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     except psutil.NoSuchProcess:
         return True
 

@@ -67,6 +67,10 @@ def vars_answer(
         for each in figures
         if each.name == "zetcd_actor_resident_memory_bytes"
     }
+    applied = _sum(figures, "etcd_server_proposals_applied_total")
+    # Each process says its figures when it is asked: raft may do so before the last entries are
+    # committed that apply has already heard of.
+    committed = max(applied, _sum(figures, "etcd_server_proposals_committed_total"))
     variables = {
         "cmdline": process.command_line,
         "file_descriptor_limit": _sum(figures, "os_fd_limit"),
@@ -75,10 +79,10 @@ def vars_answer(
         "raft.status": {
             "id": f"{member_id:x}",
             "term": info.term,
-            "commit": _sum(figures, "etcd_server_proposals_committed_total"),
+            "commit": committed,
             "lead": f"{info.leader:x}",
             "raftState": _STATES[info.role],
-            "applied": _sum(figures, "etcd_server_proposals_applied_total"),
+            "applied": applied,
         },
     }
     lines = (

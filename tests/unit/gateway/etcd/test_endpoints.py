@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -338,6 +339,23 @@ def test_variables_have_the_shape_of_expvar() -> None:
         '"raft.status": {"id":"a","term":5,"commit":9,"lead":"b","raftState":"StateFollower",'
         '"applied":8}\n}\n'
     )
+
+
+def test_what_is_applied_has_been_committed() -> None:
+    """The figures of two processes are of two moments: apply may know of more than raft said."""
+    figures = (
+        figure("etcd_server_proposals_committed_total", 8),
+        figure("etcd_server_proposals_applied_total", 9),
+    )
+    body = Member().variables(figures).body
+    assert json.loads(body)["raft.status"] == {
+        "id": "a",
+        "term": 5,
+        "commit": 9,
+        "lead": "b",
+        "raftState": "StateFollower",
+        "applied": 9,
+    }
 
 
 def test_there_are_no_profiles_and_that_is_said() -> None:
