@@ -109,9 +109,7 @@ class View:
         ordered = self._ordered(found)
         if has_plain_bounds(key, range_end):
             return ordered
-        return (
-            item for item in ordered if item[0] >= key and (stop is None or item[0] < range_end)
-        )
+        return _within(ordered, key, None if stop is None else range_end)
 
     def count(self, key: bytes, range_end: bytes, revision: Revision | None = None) -> int:
         """Return the number of keys that `live` yields."""
@@ -215,8 +213,20 @@ def _key_value(key: bytes, head: tuple[int, ...], record: bytes) -> KeyValue:
 
 
 def _not_deleted(newest: Iterator[Found]) -> Iterator[Found]:
-    """Keep the index keys whose newest entry is no tombstone."""
-    return (item for item in newest if not item[1][ENTRY_FLAGS] & TOMBSTONE)
+    """Keep the index keys whose newest entry is no tombstone.
+
+    No generator expression, here or below: mypyc would make a list of all keys of it.
+    """
+    for item in newest:
+        if not item[1][ENTRY_FLAGS] & TOMBSTONE:
+            yield item
+
+
+def _within(found: Iterator[Found], key: bytes, range_end: bytes | None) -> Iterator[Found]:
+    """Keep the keys of ``[key, range_end)``; None = to the end."""
+    for item in found:
+        if item[0] >= key and (range_end is None or item[0] < range_end):
+            yield item
 
 
 __all__ = ["Found", "View"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+from typing import cast
+
 import pytest
 
 from tests.unit.mvcc.small_store import SmallStore
 from zetcd.errors import Compacted, FutureRev
 from zetcd.messages.kv import KeyValue
+from zetcd.mvcc.backend import ReadTable
 from zetcd.mvcc.index_key import PLAIN_BYTES_MAX, index_key
 
 HEAD = b"h" * PLAIN_BYTES_MAX
@@ -38,6 +43,36 @@ def test_live_keys_are_those_without_tombstone(store: SmallStore) -> None:
         assert [key for key, _ in view.live(b"a", b"z", 4)] == [b"a", b"b"]
         assert [key for key, _ in view.live(b"a", b"\0", 2)] == [b"a"]
         assert list(view.live(b"b", b"a")) == []
+
+
+class CountedIndex:
+    """Passes on what is scanned, and counts it."""
+
+    def __init__(self, index: ReadTable) -> None:
+        self._index = index
+        self.count = 0
+
+    def scan(self, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        for item in self._index.scan(start, stop):
+            self.count += 1
+            yield item
+
+
+@pytest.mark.parametrize("revision", [None, 91])
+@pytest.mark.parametrize("key", [b"k", HEAD + b"1"])
+def test_no_more_keys_are_read_than_are_taken(revision: int | None, key: bytes) -> None:
+    """A list of three keys must not read a million into memory."""
+    store = SmallStore()
+    for number in range(30):
+        store.put(b"k%02d" % number, b"")
+        store.put(HEAD + b"1%02d" % number, b"")
+    for number in range(30):
+        store.put(b"l%02d" % number, b"")
+    with store.view() as view:
+        counted = CountedIndex(view.index)
+        view.index = cast(ReadTable, counted)
+        assert len(list(islice(view.live(key, b"z", revision), 3))) == 3
+        assert counted.count <= 31
 
 
 def test_revisions_are_current_known_or_refused(store: SmallStore) -> None:
