@@ -31,10 +31,25 @@ READS: Final = (
         ),
     ),
     Mutant(
+        "forwarded read without quorum",
+        "a leader answers a follower that asks although the two are no majority",
+        (
+            Edit(
+                _READ_ONLY,
+                "quorum.has_majority(r.conf.voters, (r.node_id, m.sender))",
+                "m.sender in r.progress",
+            ),
+        ),
+        NamedTests(
+            ("tests/unit/raft/test_read_only.py",),
+            "takes five members, or a learner that asks",
+        ),
+    ),
+    Mutant(
         "ReadIndex id used again",
         "every round has the same id, so a late answer confirms any of them",
         (Edit(_READ_ONLY, "        self.last_id += 1\n", "        self.last_id = 1\n"),),
-        Seeds(count=150),
+        Seeds(count=300),
     ),
     Mutant(
         "read before the first commit of a term",
@@ -46,6 +61,7 @@ READS: Final = (
                 "return True",
             ),
         ),
+        Seeds(count=300),
     ),
     Mutant(
         "read kept across a change of leader",

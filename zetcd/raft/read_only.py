@@ -7,6 +7,8 @@ state machine.
 
 * All reads that wait are confirmed by one round. At most one round is under way; what arrives
   meanwhile goes with the next. A follower does the same with what it forwards.
+* A follower that forwards reads acknowledges the leader by that: when it was asked, it was still in
+  the leader's term. Where it and the leader are a majority, as among three, no round is needed.
 * A round has an id that this node never uses again, so that a late answer confirms nothing else.
 * A leader that has committed nothing in its term does not know the commit index yet (Raft §8):
   reads wait.
@@ -131,13 +133,21 @@ def read_index(r: Raft, context: int) -> None:
 
 
 def handle_forward_read_index(r: Raft, m: ForwardReadIndex) -> None:
-    """Take a read of another member."""
-    if r.is_leader and r.read_only.count < r.options.reads_waiting_max:
-        _wait(r, ReadRequest(m.sender, m.context))
-    else:
+    """Take reads of another member; answer them at once if that member and this one are a majority.
+
+    Whoever leads a later term had the votes of a majority before it committed anything. One of these
+    two would have given one: the other member not before it was asked, or it would not have sent
+    this in the present term, and this one not yet. So what was committed before the reads were asked
+    for, this leader has committed (docs/decisions/0092-a-forwarded-read-acknowledges.md).
+    """
+    if not r.is_leader or r.read_only.count >= r.options.reads_waiting_max:
         r.messages.append(
             ReadIndexResp(r.node_id, m.sender, r.term, m.context, index=0, rejected=True)
         )
+    elif _knows_commit(r) and quorum.has_majority(r.conf.voters, (r.node_id, m.sender)):
+        _answer(r, m.sender, m.context, r.log.committed)
+    else:
+        _wait(r, ReadRequest(m.sender, m.context))
 
 
 def _wait(r: Raft, request: ReadRequest) -> None:
@@ -206,10 +216,15 @@ def maybe_finish_round(r: Raft) -> None:
         if origin == r.node_id:
             r.read_states.append(ReadState(context, reads.index))
         else:
-            r.messages.append(ReadIndexResp(r.node_id, origin, r.term, context, reads.index))
-            progress = r.progress.get(origin)
-            if progress is not None:
-                progress.awaited_index = max(progress.awaited_index, reads.index)
+            _answer(r, origin, context, reads.index)
+
+
+def _answer(r: Raft, origin: NodeID, context: int, index: Index) -> None:
+    """Tell another member the index that its reads must have applied; it may wait for that commit."""
+    r.messages.append(ReadIndexResp(r.node_id, origin, r.term, context, index))
+    progress = r.progress.get(origin)
+    if progress is not None:
+        progress.awaited_index = max(progress.awaited_index, index)
 
 
 def handle_read_index_resp(r: Raft, m: ReadIndexResp) -> None:

@@ -125,13 +125,55 @@ def test_rejected_answer_refuses_its_round_only() -> None:
     assert node.ready().read_states == (ReadState(2, 4),)
 
 
-def test_leader_answers_followers() -> None:
-    """With the context they chose."""
+def test_a_follower_that_asks_acknowledges() -> None:
+    """Among three it and the leader are a majority: nobody else is asked."""
     node = reading()
     node.step(ForwardReadIndex(2, 1, node.term, 55))
+    assert persist(node) == [ReadIndexResp(1, 2, node.term, 55, 1)]
+
+
+def test_it_acknowledges_nothing_that_others_wait_for() -> None:
+    """It may have asked before they did."""
+    node = reading()
+    node.read_index(7)
     persist(node)
+    node.step(ForwardReadIndex(2, 1, node.term, 55))
+    ready = node.ready()
+    assert ready.messages == (ReadIndexResp(1, 2, node.term, 55, 1),)
+    assert not ready.read_states
+
+
+def test_two_of_five_are_no_majority() -> None:
+    """So a round is held, and the follower answers in it like the others."""
+    node = leader_of(start_of(voters=(1, 2, 3, 4, 5)), read_round_seed=100)
+    acknowledge(node, 1, 2, 3)
+    persist(node)
+    node.step(ForwardReadIndex(2, 1, node.term, 55))
+    assert [m.to for m in of_type(persist(node), Heartbeat)] == [2, 3, 4, 5]
+    node.step(HeartbeatResp(2, 1, node.term, 101))
+    assert of_type(persist(node), ReadIndexResp) == []
+    node.step(HeartbeatResp(4, 1, node.term, 101))
+    assert of_type(persist(node), ReadIndexResp) == [ReadIndexResp(1, 2, node.term, 55, 1)]
+
+
+def test_a_learner_that_asks_acknowledges_nothing() -> None:
+    """It would not have noticed an election."""
+    node = leader_of(start_of(voters=(1, 2, 3), learners=(4,)), read_round_seed=100)
+    acknowledge(node, 1, 2)
+    persist(node)
+    node.step(ForwardReadIndex(4, 1, node.term, 55))
+    assert [m.to for m in of_type(persist(node), Heartbeat)] == [2, 3]
     node.step(HeartbeatResp(3, 1, node.term, 101))
-    assert node.ready().messages == (ReadIndexResp(1, 2, node.term, 55, 1),)
+    assert of_type(persist(node), ReadIndexResp) == [ReadIndexResp(1, 4, node.term, 55, 1)]
+
+
+def test_forwarded_reads_wait_for_the_first_commit_of_the_term() -> None:
+    """Whoever asks, a new leader does not know what is committed."""
+    node = leader_of(start_of(1, 1, commit=2))
+    node.step(ForwardReadIndex(2, 1, node.term, 55))
+    assert persist(node) == []
+    acknowledge(node, 3, 2)
+    assert len(of_type(persist(node), Heartbeat)) == 2
 
 
 def test_nobody_to_ask() -> None:
@@ -146,8 +188,8 @@ def test_nobody_to_ask() -> None:
 
 def test_timeout_refuses_what_waits() -> None:
     """A round under way, what waits for the next, and what was forwarded."""
-    node = leader_of(check_quorum=False)
-    acknowledge(node, 1, 2)
+    node = leader_of(start_of(voters=(1, 2, 3, 4, 5)), check_quorum=False)
+    acknowledge(node, 1, 2, 3)
     persist(node)
     node.read_index(1)
     persist(node)
