@@ -77,7 +77,8 @@ def _details(message: m.PeerMessage) -> str:
             texts = [data_text(kind, data) for kind, data in message.proposals]
             return "[" + ", ".join(texts) + "]"
         case m.ForwardReadIndex():
-            return f"context={message.context}"
+            acknowledges = " acknowledges" if message.acknowledges else ""
+            return f"context={message.context}{acknowledges}"
         case m.ReadIndexResp():
             answer = "rejected" if message.rejected else f"index={message.index}"
             return f"context={message.context} {answer}"

@@ -202,7 +202,8 @@ CONSENSUS: Final = (
             Edit(
                 _FOLLOWER,
                 "    else:\n        r.log.commit_to(m.commit)\n",
-                "    r.log.commit_to(min(m.commit, r.log.last_index))\n",
+                "    r.log.commit_to(min(m.commit, r.log.last_index))\n"
+                "    if m.commit <= r.log.last_index:\n",
             ),
         ),
     ),

@@ -36,13 +36,28 @@ READS: Final = (
         (
             Edit(
                 _READ_ONLY,
-                "quorum.has_majority(r.conf.voters, (r.node_id, m.sender))",
-                "m.sender in r.progress",
+                "quorum.has_majority(r.conf.voters, (r.node_id, peer))",
+                "peer in r.progress",
             ),
         ),
         NamedTests(
             ("tests/unit/raft/test_read_only.py",),
-            "takes five members, or a learner that asks",
+            "takes four members, or a learner that asks",
+        ),
+    ),
+    Mutant(
+        "acknowledgement without a heartbeat",
+        "a member whose log was lost has reads answered by a leader that counts on it",
+        (
+            Edit(
+                _READ_ONLY,
+                "    reads.round_id = 0\n    reads.has_heard_leader = False\n",
+                "    reads.round_id = 0\n",
+            ),
+        ),
+        NamedTests(
+            ("tests/unit/raft/test_read_only.py",),
+            "takes a log that is replaced while another leader is deposed",
         ),
     ),
     Mutant(

@@ -12,7 +12,15 @@ from tests.simulation.network import Network
 from tests.simulation.node import ACTORS, GATEWAY, SimulatedNode
 from tests.simulation.world import World
 from zetcd.actors.actor import APPLY, RAFT, SNAPSHOT, WAL, WATCH
-from zetcd.messages.raft import Append, AppendResp, HeartbeatResp, PeerMessage, Vote, VoteResp
+from zetcd.messages.raft import (
+    Append,
+    AppendResp,
+    ForwardReadIndex,
+    HeartbeatResp,
+    PeerMessage,
+    Vote,
+    VoteResp,
+)
 from zetcd.scalars import NodeID
 
 
@@ -171,7 +179,9 @@ class Faults:
 
     def _snare(self, act: Callable[[SimulatedNode], None]) -> None:
         """Do ``act`` to whoever sends a message of some kind next, right after it."""
-        kind = self._rng.choice((VoteResp, VoteResp, Vote, AppendResp, Append, HeartbeatResp))
+        kind = self._rng.choice(
+            (VoteResp, VoteResp, Vote, AppendResp, Append, HeartbeatResp, ForwardReadIndex)
+        )
         left = self._rng.choice((1, 1, 2, 5))
         pause = self._rng.choice((0.0, 0.0005, 0.005))
 

@@ -222,8 +222,11 @@ class ForwardReadIndex(Message, frozen=True, tag=142):
 
     sender: NodeID
     to: NodeID
+    #: The one that the sender was in when it asked; safety rests on it if ``acknowledges``.
     term: Term
     context: int
+    #: Like an answer to a heartbeat: the sender follows this leader after its reads were asked for.
+    acknowledges: bool = False
 
 
 class ReadIndexResp(Message, frozen=True, tag=143):

@@ -62,6 +62,7 @@ def handle_heartbeat(r: Raft, m: Heartbeat) -> None:
         r.say(f"lacks entries up to {m.commit} that it had acknowledged: the log was lost")
     else:
         r.log.commit_to(m.commit)
+        r.read_only.has_heard_leader = True
     # What the disk does not have yet is answered later. Till then a leader that has just come to
     # office would take us for one that it does not know, and send no further.
     agreed_index = r.log.agreed if r.log.agreed > r.log.durable else 0

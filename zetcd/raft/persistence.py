@@ -8,8 +8,9 @@ The rules, from which everything here follows:
 2. So does a *request* for votes: a candidate that forgot its term in a crash could campaign in it a
    second time, with a shorter log, and count votes that were given to the longer one.
 3. Everything else leaves at once. `Append` may: a leader's entries count only where they are
-   durable, and the leader is one place like any other (thesis §10.2.1). `Heartbeat` and its answer
-   may: they promise nothing about the log, and a vote that contradicts them is durable first.
+   durable, and the leader is one place like any other (thesis §10.2.1). `Heartbeat`, its answer and
+   `ForwardReadIndex`, which counts as one, may: they promise nothing about the log, and a vote that
+   contradicts them is durable first.
 4. That a change of the membership is committed is made durable at once, though nothing waits for it.
    Whoever is removed will be switched off; of two voters, the other one could not find out again.
 

@@ -9,6 +9,7 @@ state machine.
   meanwhile goes with the next. A follower does the same with what it forwards.
 * A follower that forwards reads acknowledges the leader by that: when it was asked, it was still in
   the leader's term. Where it and the leader are a majority, as among three, no round is needed.
+  Not before the leader's first heartbeat: with that a member finds out that its log was lost.
 * A round has an id that this node never uses again, so that a late answer confirms nothing else.
 * A leader that has committed nothing in its term does not know the commit index yet (Raft §8):
   reads wait.
@@ -58,6 +59,7 @@ class ReadOnly:
         "acknowledged",
         "deadline",
         "forwarded",
+        "has_heard_leader",
         "index",
         "last_id",
         "now",
@@ -91,6 +93,8 @@ class ReadOnly:
         self.to_forward: list[int] = []
         #: Asked, in the order of their ids.
         self.forwarded: deque[ForwardedRound] = deque()
+        #: A heartbeat of this leader has come, and the log has what the leader counts on.
+        self.has_heard_leader = False
 
     def next_id(self) -> int:
         """Return an id that was never used before."""
@@ -135,19 +139,29 @@ def read_index(r: Raft, context: int) -> None:
 def handle_forward_read_index(r: Raft, m: ForwardReadIndex) -> None:
     """Take reads of another member; answer them at once if that member and this one are a majority.
 
-    Whoever leads a later term had the votes of a majority before it committed anything. One of these
-    two would have given one: the other member not before it was asked, or it would not have sent
-    this in the present term, and this one not yet. So what was committed before the reads were asked
-    for, this leader has committed (docs/decisions/0092-a-forwarded-read-acknowledges.md).
+    The first leader of a later term had the votes of a majority before it committed anything. One of
+    these two would have given one: the other member not before it was asked, or it would not have
+    sent this in the present term, and this one not yet. So what was committed before the reads were
+    asked for, this leader has committed; see docs/decisions/0092-a-forwarded-read-acknowledges.md.
     """
-    if not r.is_leader or r.read_only.count >= r.options.reads_waiting_max:
+    progress = r.progress.get(m.sender)
+    if progress is not None:
+        # As with an answer to a heartbeat.
+        progress.recent_active = True
+        progress.is_probe_sent = False
+    if r.is_leader and m.acknowledges and _is_confirmed_by(r, m.sender):
+        _answer(r, m.sender, m.context, r.log.committed)
+    elif r.is_leader and r.read_only.count < r.options.reads_waiting_max:
+        _wait(r, ReadRequest(m.sender, m.context))
+    else:
         r.messages.append(
             ReadIndexResp(r.node_id, m.sender, r.term, m.context, index=0, rejected=True)
         )
-    elif _knows_commit(r) and quorum.has_majority(r.conf.voters, (r.node_id, m.sender)):
-        _answer(r, m.sender, m.context, r.log.committed)
-    else:
-        _wait(r, ReadRequest(m.sender, m.context))
+
+
+def _is_confirmed_by(r: Raft, peer: NodeID) -> bool:
+    """Return whether the commit index is known, and this leader and ``peer`` are a majority."""
+    return _knows_commit(r) and quorum.has_majority(r.conf.voters, (r.node_id, peer))
 
 
 def _wait(r: Raft, request: ReadRequest) -> None:
@@ -184,7 +198,8 @@ def start_round(r: Raft) -> None:
         deadline = reads.now + r.options.election_ticks
         reads.forwarded.append(ForwardedRound(round_id, tuple(reads.to_forward), deadline))
         reads.to_forward = []
-        r.messages.append(ForwardReadIndex(r.node_id, r.leader, r.term, round_id))
+        acknowledges = reads.has_heard_leader
+        r.messages.append(ForwardReadIndex(r.node_id, r.leader, r.term, round_id, acknowledges))
         return
     reads.round_id = reads.next_id()
     reads.index = r.log.committed
@@ -263,7 +278,7 @@ def tick(r: Raft) -> None:
 
 
 def refuse_all(r: Raft) -> None:
-    """Refuse every read: the leader, or the term, is about to change."""
+    """Refuse every read, and begin anew: the leader, or the term, is about to change."""
     reads = r.read_only
     for context in reads.to_forward:
         _refuse(r, context, Refusal.LEADER_CHANGED)
@@ -279,6 +294,7 @@ def refuse_all(r: Raft) -> None:
     reads.requests = []
     reads.waiting = []
     reads.round_id = 0
+    reads.has_heard_leader = False
 
 
 def _refuse_requests(r: Raft, requests: list[ReadRequest], reason: Refusal) -> None:

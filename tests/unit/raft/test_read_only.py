@@ -1,3 +1,5 @@
+import pytest
+
 from tests.unit.raft.nodes import (
     acknowledge,
     follower_of,
@@ -8,6 +10,8 @@ from tests.unit.raft.nodes import (
     start_of,
 )
 from zetcd.messages.raft import (
+    Append,
+    EntryType,
     ForwardReadIndex,
     Heartbeat,
     HeartbeatResp,
@@ -128,7 +132,7 @@ def test_rejected_answer_refuses_its_round_only() -> None:
 def test_a_follower_that_asks_acknowledges() -> None:
     """Among three it and the leader are a majority: nobody else is asked."""
     node = reading()
-    node.step(ForwardReadIndex(2, 1, node.term, 55))
+    node.step(ForwardReadIndex(2, 1, node.term, 55, acknowledges=True))
     assert persist(node) == [ReadIndexResp(1, 2, node.term, 55, 1)]
 
 
@@ -137,23 +141,69 @@ def test_it_acknowledges_nothing_that_others_wait_for() -> None:
     node = reading()
     node.read_index(7)
     persist(node)
-    node.step(ForwardReadIndex(2, 1, node.term, 55))
+    node.step(ForwardReadIndex(2, 1, node.term, 55, acknowledges=True))
     ready = node.ready()
     assert ready.messages == (ReadIndexResp(1, 2, node.term, 55, 1),)
     assert not ready.read_states
 
 
-def test_two_of_five_are_no_majority() -> None:
+@pytest.mark.parametrize("voters", [(1, 2, 3, 4), (1, 2, 3, 4, 5)])
+def test_two_of_more_than_three_are_no_majority(voters: tuple[int, ...]) -> None:
     """So a round is held, and the follower answers in it like the others."""
-    node = leader_of(start_of(voters=(1, 2, 3, 4, 5)), read_round_seed=100)
+    node = leader_of(start_of(voters=voters), read_round_seed=100)
     acknowledge(node, 1, 2, 3)
     persist(node)
-    node.step(ForwardReadIndex(2, 1, node.term, 55))
-    assert [m.to for m in of_type(persist(node), Heartbeat)] == [2, 3, 4, 5]
+    node.step(ForwardReadIndex(2, 1, node.term, 55, acknowledges=True))
+    assert [m.to for m in of_type(persist(node), Heartbeat)] == [*voters[1:]]
     node.step(HeartbeatResp(2, 1, node.term, 101))
     assert of_type(persist(node), ReadIndexResp) == []
     node.step(HeartbeatResp(4, 1, node.term, 101))
     assert of_type(persist(node), ReadIndexResp) == [ReadIndexResp(1, 2, node.term, 55, 1)]
+
+
+def test_the_answer_is_what_is_committed() -> None:
+    """Not what apply, which may be behind, has done."""
+    node = reading()
+    node.propose([(EntryType.NORMAL, b"x")])
+    persist(node)
+    acknowledge(node, 2, 2, 3)
+    assert node.status().applied < node.status().committed == 2
+    node.step(ForwardReadIndex(2, 1, node.term, 55, acknowledges=True))
+    assert of_type(persist(node), ReadIndexResp) == [ReadIndexResp(1, 2, node.term, 55, 2)]
+
+
+def test_whoever_asks_is_there() -> None:
+    """A probe that was lost is repeated, as after an answer to a heartbeat."""
+    node = reading()
+    node.report_unreachable(2)
+    assert [m.to for m in of_type(persist(node), Append)] == [2]
+    node.propose([(EntryType.NORMAL, b"x")])
+    assert [m.to for m in of_type(persist(node), Append)] == [3]
+    node.step(ForwardReadIndex(2, 1, node.term, 55, acknowledges=True))
+    assert [m.to for m in of_type(persist(node), Append)] == [2]
+
+
+def test_a_follower_acknowledges_from_the_first_heartbeat_of_its_leader_on() -> None:
+    """With an append alone it cannot know that the leader counts on nothing that its log has lost."""
+    node = follower_of(read_round_seed=10)
+    asked = []
+    for context, heard in enumerate((None, Heartbeat(2, 1, 5, 0), Append(3, 1, 6, 0, 0, 0))):
+        if heard is not None:
+            node.step(heard)
+        node.read_index(context)
+        asked += of_type(persist(node), ForwardReadIndex)
+    assert asked == [
+        ForwardReadIndex(1, 2, 5, 11),
+        ForwardReadIndex(1, 2, 5, 12, acknowledges=True),
+        ForwardReadIndex(1, 3, 6, 13),
+    ]
+
+
+def test_a_question_that_acknowledges_nothing_takes_a_round() -> None:
+    """It is that of a member that has just found its leader."""
+    node = reading()
+    node.step(ForwardReadIndex(2, 1, node.term, 55))
+    assert [m.to for m in of_type(persist(node), Heartbeat)] == [2, 3]
 
 
 def test_a_learner_that_asks_acknowledges_nothing() -> None:
@@ -161,7 +211,7 @@ def test_a_learner_that_asks_acknowledges_nothing() -> None:
     node = leader_of(start_of(voters=(1, 2, 3), learners=(4,)), read_round_seed=100)
     acknowledge(node, 1, 2)
     persist(node)
-    node.step(ForwardReadIndex(4, 1, node.term, 55))
+    node.step(ForwardReadIndex(4, 1, node.term, 55, acknowledges=True))
     assert [m.to for m in of_type(persist(node), Heartbeat)] == [2, 3]
     node.step(HeartbeatResp(3, 1, node.term, 101))
     assert of_type(persist(node), ReadIndexResp) == [ReadIndexResp(1, 4, node.term, 55, 1)]
@@ -170,8 +220,8 @@ def test_a_learner_that_asks_acknowledges_nothing() -> None:
 def test_forwarded_reads_wait_for_the_first_commit_of_the_term() -> None:
     """Whoever asks, a new leader does not know what is committed."""
     node = leader_of(start_of(1, 1, commit=2))
-    node.step(ForwardReadIndex(2, 1, node.term, 55))
-    assert persist(node) == []
+    node.step(ForwardReadIndex(2, 1, node.term, 55, acknowledges=True))
+    assert not of_type(persist(node), ReadIndexResp)
     acknowledge(node, 3, 2)
     assert len(of_type(persist(node), Heartbeat)) == 2
 
@@ -194,7 +244,7 @@ def test_timeout_refuses_what_waits() -> None:
     node.read_index(1)
     persist(node)
     node.read_index(2)
-    node.step(ForwardReadIndex(2, 1, node.term, 55))
+    node.step(ForwardReadIndex(2, 1, node.term, 55, acknowledges=True))
     for _ in range(10):
         node.tick()
     ready = node.ready()
