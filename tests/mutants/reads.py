@@ -169,6 +169,7 @@ READS: Final = (
                 "",
             ),
         ),
+        Seeds(count=200),
     ),
     Mutant(
         "old leader ends leases",

@@ -25,12 +25,17 @@ class Copy:
 
     bytes_total = 16
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, clock: ManualClock) -> None:
         self._content = content
+        self._clock = clock
         self.is_open = True
+        #: When each slice had been read, which takes a while.
+        self.read_at: list[float] = []
 
     def pread(self, size: int, offset: int) -> bytes:
         assert self.is_open, "read after its store was closed"
+        self._clock.advance(0.004)
+        self.read_at.append(self._clock.now())
         return self._content[offset : offset + size]
 
     def close(self) -> None:
@@ -40,8 +45,9 @@ class Copy:
 class Store:
     """Tables that are nothing but an index and a term."""
 
-    def __init__(self, disk: MemoryFileSystem) -> None:
+    def __init__(self, disk: MemoryFileSystem, clock: ManualClock) -> None:
         self._disk = disk
+        self._clock = clock
         self._backend = MemoryBackend()
         self.copies: list[Copy] = []
 
@@ -61,7 +67,8 @@ class Store:
     def begin_copy(self) -> Copy:
         with self.read() as transaction:
             state = load_state(transaction)
-        self.copies.append(Copy(struct.pack(">QQ", state.consistent_index, state.applied_term)))
+        content = struct.pack(">QQ", state.consistent_index, state.applied_term)
+        self.copies.append(Copy(content, self._clock))
         return self.copies[-1]
 
     def describe(self, path: str) -> TablesDescription:
@@ -75,8 +82,8 @@ class Bench:
     def __init__(self) -> None:
         self.disk = MemoryFileSystem()
         self.files = CheckpointFiles(self.disk, "/snap", 1, slice_bytes=4)
-        self.store = Store(self.disk)
         self.clock = ManualClock()
+        self.store = Store(self.disk, self.clock)
         self.marks: list[CheckpointMark] = []
         #: What wal was told of the log that the kept checkpoints need.
         self.kept: list[int] = []
@@ -120,6 +127,13 @@ def test_a_checkpoint_is_made_and_its_mark_asked_for(bench: Bench) -> None:
     bench.turns(12)
     assert bench.indexes() == [20]
     assert bench.marks[0].snapshot == SnapshotMetadata(20, 1, CONF_STATE)
+
+
+def test_a_copy_leaves_half_of_the_time_to_others(bench: Bench) -> None:
+    bench.store.apply(20)
+    bench.log()
+    bench.turns(12)
+    assert bench.store.copies[0].read_at == pytest.approx([0.006, 0.014, 0.022, 0.030])
 
 
 def test_nothing_is_made_before_enough_entries(bench: Bench) -> None:
