@@ -146,8 +146,7 @@ def handle_forward_read_index(r: Raft, m: ForwardReadIndex) -> None:
     """
     progress = r.progress.get(m.sender)
     if progress is not None:
-        # As with an answer to a heartbeat.
-        progress.recent_active = True
+        # It is there, so a probe that is not answered may be lost. Whether it hears us, a question cannot tell.
         progress.is_probe_sent = False
     if r.is_leader and m.acknowledges and _is_confirmed_by(r, m.sender):
         _answer(r, m.sender, m.context, r.log.committed)
