@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants.mutant import Edit, Mutant, NamedTests
+from tests.mutants.mutant import Edit, Mutant, NamedTests, Seeds
 
 _ELECTION: Final = "zetcd/raft/election.py"
 _FOLLOWER: Final = "zetcd/raft/follower.py"
@@ -56,6 +56,10 @@ CONSENSUS: Final = (
                 "            return last_term > self.last_term\n",
                 "",
             ),
+        ),
+        NamedTests(
+            ("tests/datadriven/test_raft.py",),
+            "one of several hundred clusters",
         ),
     ),
     Mutant(
@@ -178,6 +182,7 @@ CONSENSUS: Final = (
                 "if self.term_at(prev_index) is None:",
             ),
         ),
+        Seeds(count=300),
     ),
     Mutant(
         "commit beyond what agrees",
