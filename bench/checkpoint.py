@@ -65,12 +65,8 @@ def fill(cluster: LocalCluster) -> None:
 def measure(base_port: int, directory: Path, seconds: float) -> str:
     """Return what was found, as a line."""
     cluster = LocalCluster(nodes=3, base_port=base_port, directory=directory)
-    with cluster:
-        # This has written the configurations.
-        pass
-    for file in directory.glob("node*/config.toml"):
-        limits = f"[snapshot]\nlog-bytes-min = {_LOG_BYTES}\n"
-        file.write_text(f"snapshot-count = 100\n{file.read_text()}\n{limits}")
+    limits = f"[snapshot]\nlog-bytes-min = {_LOG_BYTES}\n"
+    cluster.change_configs(lambda _, config: f"snapshot-count = 100\n{config}\n{limits}")
     with cluster:
         fill(cluster)
         (workload,) = chosen(["put-open-500"])

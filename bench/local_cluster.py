@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,6 +37,14 @@ class LocalCluster:
     def endpoints(self) -> list[str]:
         """Return the native endpoint of each node."""
         return [f"tcp://127.0.0.1:{self.base_port + 10 * each + 2}" for each in range(self.nodes)]
+
+    def change_configs(self, changed: Callable[[int, str], str]) -> None:
+        """Let `zetcd local` write the configurations; ``changed`` makes of a node's number and text its new text."""
+        with self:
+            pass
+        for node in range(self.nodes):
+            file = self.directory / f"node{node}" / "config.toml"
+            file.write_text(changed(node, file.read_text()))
 
     def __enter__(self) -> Self:
         started = time.monotonic()

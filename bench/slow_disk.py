@@ -105,18 +105,13 @@ class SlowableCluster:
     """A local cluster whose disks become slow, and quick again, on request."""
 
     def __init__(self, base_port: int, directory: Path) -> None:
-        """Write the configurations into ``directory``."""
+        """Write the configurations into ``directory``, with the names of the delay files."""
         self.cluster = LocalCluster(nodes=_MEMBERS, base_port=base_port, directory=directory)
-        self._write_configs()
+        self.cluster.change_configs(self._with_delay_file)
 
-    def _write_configs(self) -> None:
-        """Let `zetcd local` write the files once, then name the delay files in them."""
-        with self.cluster:
-            pass
-        for node in range(_MEMBERS):
-            file = self.cluster.directory / f"node{node}" / "config.toml"
-            delay = json.dumps(str(self.delay_file(node)))
-            file.write_text(f"{file.read_text()}\n[wal]\ntest-fdatasync-delay-file = {delay}\n")
+    def _with_delay_file(self, node: int, config: str) -> str:
+        delay = json.dumps(str(self.delay_file(node)))
+        return f"{config}\n[wal]\ntest-fdatasync-delay-file = {delay}\n"
 
     def delay_file(self, node: int) -> Path:
         """Return the file that says how slow the disk of a node is."""
